@@ -1,0 +1,43 @@
+"""What the visible half of a plugin gets handed. Qt-free: the window fills it in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from medviewer.core.errors import UserError
+from medviewer.core.progress import Progress
+from medviewer.core.scene import Scene
+from medviewer.services.settings import Settings
+
+NoticeKind = Literal["info", "warning", "error", "success"]
+
+
+class RunJob(Protocol):
+    """Start `work(progress)` on a worker; the callbacks run on the GUI thread; a newer job of the same
+    title makes the older one's answer void. Returns an object with `cancel()`.
+    """
+
+    def __call__(
+        self,
+        work: Callable[[Progress], Any],
+        on_done: Callable[[Any], None],
+        on_error: Callable[[UserError], None],
+        title: str,
+    ) -> Any: ...
+
+
+@dataclass(frozen=True)
+class PanelContext:
+    """All a panel may reach of the program. Its members are called on the GUI thread only.
+
+    `jump_to(lps)` moves the crosshair of every view; `logic` is the plugin's own logic object.
+    """
+
+    scene: Scene
+    run_job: RunJob
+    notify: Callable[[str, NoticeKind], None]
+    settings: Settings
+    jump_to: Callable[[tuple[float, float, float]], None]
+    logic: Any

@@ -1,0 +1,97 @@
+"""Which models are known and which are installed. Reads the catalogue; loads no network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medviewer.core.errors import ModelMissing
+from medviewer.services.folders import user_folder
+from medviewer.services.resources import read_data_file, shipped_folder
+
+TEXT_SEGMENTATION = "text-segmentation"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One entry of the catalogue. `folder` is None while the model is not installed."""
+
+    id: str
+    title: str
+    task: str
+    folder: Path | None
+    default: bool = False
+    version: str = ""
+    licence: str = ""
+    commercial_use: bool = False
+
+    @property
+    def installed(self) -> bool:
+        return self.folder is not None
+
+
+def model_folders() -> list[Path]:
+    """Where bundles are looked for: shipped ones, then the user's own (`<user data>/models`)."""
+    return [shipped_folder("resources") / "models", user_folder("data") / "models"]
+
+
+def list_models(task: str | None = None) -> list[ModelInfo]:
+    """Models of the catalogue, then bundles found only as folders; the default one first."""
+    known = _catalogue()
+    for folder in _bundle_folders():
+        known.setdefault(folder.name, ModelInfo(folder.name, folder.name, TEXT_SEGMENTATION, folder))
+    models = [model for model in known.values() if task is None or model.task == task]
+    return sorted(models, key=lambda model: (not model.default, model.id))
+
+
+def find_bundle(model_id: str | None = None, task: str = TEXT_SEGMENTATION) -> Path:
+    """Folder of an installed bundle (the default one without an id); raises ModelMissing with the fix."""
+    models = list_models(task)
+    if model_id is None:
+        ready = [model.folder for model in models if model.folder is not None]
+        if not ready:
+            raise ModelMissing(
+                "No segmentation model is installed.",
+                f"Install medviewer again, or put a model bundle into {model_folders()[1]}.",
+            )
+        return ready[0]
+    match = next((model for model in models if model.id == model_id), None)
+    if match is None or match.folder is None:
+        names = ", ".join(model.id for model in models if model.installed) or "none"
+        raise ModelMissing(f'The model "{model_id}" is not installed.', f"Installed models: {names}.")
+    return match.folder
+
+
+def _catalogue() -> dict[str, ModelInfo]:
+    path = shipped_folder("resources") / "models.toml"
+    if not path.is_file():
+        return {}
+    data = read_data_file(path)
+    installed = {folder.name: folder for folder in _bundle_folders()}
+    return {
+        model_id: _from_table(model_id, table, installed.get(model_id), model_id == data.get("default"))
+        for model_id, table in data.get("models", {}).items()
+    }
+
+
+def _from_table(model_id: str, table: Mapping[str, Any], folder: Path | None, default: bool) -> ModelInfo:
+    return ModelInfo(
+        model_id,
+        str(table.get("name", model_id)),
+        str(table.get("task", TEXT_SEGMENTATION)),
+        folder,
+        default,
+        str(table.get("version", "")),
+        str(table.get("licence", "")),
+        bool(table.get("commercial_use", False)),
+    )
+
+
+def _bundle_folders() -> list[Path]:
+    found = []
+    for parent in model_folders():
+        if parent.is_dir():
+            found += sorted(folder for folder in parent.iterdir() if (folder / "config.json").is_file())
+    return found

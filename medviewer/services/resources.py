@@ -1,0 +1,55 @@
+"""Finds the files the program ships: terminology, window presets, model catalogue, icons."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medviewer.core.errors import UserError
+
+if TYPE_CHECKING:
+    from medviewer.core.terminology import Terminology
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def in_checkout() -> bool:
+    """Whether the program runs from its repository (and not from an installed wheel)."""
+    return (_PACKAGE.parent / "pyproject.toml").is_file() and (_PACKAGE.parent / "resources").is_dir()
+
+
+def shipped_folder(name: str) -> Path:
+    """A folder that lies beside the package in the repository and inside the package in a wheel."""
+    return (_PACKAGE.parent if in_checkout() else _PACKAGE) / name
+
+
+def resource_path(name: str = "") -> Path:
+    """Path of a shipped file, for instance "models.toml"; raises UserError where the installation lacks it."""
+    path = shipped_folder("resources") / name
+    if not path.exists():
+        raise UserError(f"The installation lacks its file {name}.", "Install medviewer again.")
+    return path
+
+
+def read_data_file(path: Path) -> dict[str, Any]:
+    """A shipped JSON or TOML file as a dictionary."""
+    text = path.read_text(encoding="utf-8")
+    data = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    return dict(data)
+
+
+@cache
+def terminology() -> Terminology:
+    """The structures that prompts may name; read once."""
+    from medviewer.core.terminology import Terminology
+
+    return Terminology.from_dict(read_data_file(resource_path("terminology/structures.json")))
+
+
+@cache
+def presets() -> dict[str, Any]:
+    """The shipped window presets as data; see the file itself for its fields."""
+    return read_data_file(resource_path("presets/windows.json"))

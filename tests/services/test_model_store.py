@@ -1,0 +1,72 @@
+"""The model store: catalogue, installed folders, and what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from medviewer.core.errors import ModelMissing
+from medviewer.services import model_store
+from medviewer.services.model_store import find_bundle, list_models
+
+CATALOGUE = """
+default = "small"
+[models.large]
+name = "Large"
+task = "text-segmentation"
+[models.small]
+name = "Small"
+task = "text-segmentation"
+version = "2"
+licence = "research"
+[models.writer]
+name = "Writer"
+task = "report"
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MEDVIEWER_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(model_store, "shipped_folder", lambda name: tmp_path / name)
+    (tmp_path / "resources" / "models").mkdir(parents=True)
+    (tmp_path / "resources" / "models.toml").write_text(CATALOGUE)
+    return tmp_path
+
+
+def install(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+def test_the_default_comes_first_and_unknown_folders_last(store: Path) -> None:
+    small = install(store / "resources" / "models" / "small")
+    own = install(store / "home" / "data" / "models" / "tuned")
+    models = list_models("text-segmentation")
+    assert [model.id for model in models] == ["small", "large", "tuned"]
+    assert (models[0].folder, models[0].version, models[0].licence) == (small, "2", "research")
+    assert (models[1].installed, models[2].folder) == (False, own)
+    assert [model.id for model in list_models("report")] == ["writer"]
+
+
+def test_a_bundle_is_found_by_id_or_by_default(store: Path) -> None:
+    small = install(store / "resources" / "models" / "small")
+    own = install(store / "home" / "data" / "models" / "tuned")
+    assert find_bundle() == small
+    assert find_bundle("tuned") == own
+
+
+def test_a_missing_model_names_the_fix(store: Path) -> None:
+    with pytest.raises(ModelMissing, match="No segmentation model is installed"):
+        find_bundle()
+    install(store / "resources" / "models" / "small")
+    with pytest.raises(ModelMissing, match=r"large.*Installed models: small"):
+        find_bundle("large")
+
+
+def test_a_checkout_without_models_lists_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDVIEWER_HOME", str(tmp_path))
+    monkeypatch.setattr(model_store, "shipped_folder", lambda name: tmp_path / name)
+    assert list_models() == []
