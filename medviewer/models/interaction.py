@@ -1,0 +1,164 @@
+"""Correcting a mask by clicks and boxes: each acts on its slice, locally, and spreads while the image agrees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from medviewer.core.progress import Progress
+from medviewer.models.decoding import Query, prompted_logits
+from medviewer.models.embeddings import VolumeEmbedding
+from medviewer.models.mask_decoder import BOX_FIRST, BOX_LAST, NEGATIVE, POSITIVE
+
+SPREAD_MM = 45.0  # how far a correction may reach through slices
+SPREAD_NEW_MM = 200.0  # the same for a structure that was only clicked
+MOST_CLICKS = 3  # of one slice that are given to the decoder; all are enforced
+NO_POINTS = np.zeros((0, 2))
+NO_LABELS = np.zeros(0, np.int64)
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Click:
+    """A click at (slice, row, column) of the stack."""
+
+    place: tuple[int, int, int]
+    positive: bool
+
+
+@dataclass(frozen=True)
+class StackBox:
+    """A box with inclusive corners (slice, row, column), low and high."""
+
+    low: tuple[int, int, int]
+    high: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Corrector:
+    """Applies clicks and a box to a mask on the slice stack."""
+
+    query: Query
+    embedding: VolumeEmbedding
+    has_text: bool
+
+    def apply(self, mask: Mask, clicks: list[Click], box: StackBox | None, progress: Progress) -> Mask:
+        """A new mask (slices, rows, columns). It contains every positive click and no negative one."""
+        out = mask.copy()
+        if box is not None:
+            self._box(out, box, progress.part(0.0, 0.5 if clicks else 1.0))
+        for number in dict.fromkeys(click.place[0] for click in clicks):
+            progress.check_cancelled()
+            self._slice(out, number, [c for c in clicks if c.place[0] == number], progress)
+        for click in clicks:
+            progress.check_cancelled()
+            self._enforce_after_spread(out, click)
+        return out
+
+    def _slice(self, out: Mask, number: int, clicks: list[Click], progress: Progress) -> None:
+        before = out[number].copy()
+        points = np.array([click.place[1:] for click in clicks[-MOST_CLICKS:]], float)
+        labels = np.array([POSITIVE if click.positive else NEGATIVE for click in clicks[-MOST_CLICKS:]])
+        logits = prompted_logits(self.query, self.embedding, number, points, labels, before if before.any() else None)
+        out[number] = corrected_slice(before, logits, clicks)
+        self._spread(out, number, before, progress)
+
+    def _enforce_after_spread(self, out: Mask, click: Click) -> None:
+        if out[click.place] != click.positive:
+            _disc(out[click.place[0]], click.place[1:], 1.5, click.positive)
+
+    def _spread(self, out: Mask, number: int, before: Mask, progress: Progress) -> None:
+        step = self.embedding.plan.spacing[0]
+        if self.embedding.count == 1 or step <= 0:
+            return
+        reach = SPREAD_MM if before.any() else SPREAD_NEW_MM
+        for added in (True, False):
+            change = (out[number] & ~before) if added else (before & ~out[number])
+            for direction in (-1, 1):
+                for place in self._places(number, direction, int(reach / step)):
+                    progress.check_cancelled()
+                    change = self._follow(out, place, change, added)
+                    if not change.any():
+                        break
+
+    def _places(self, number: int, direction: int, most: int) -> Iterator[int]:
+        for distance in range(1, most + 1):
+            place = number + direction * distance
+            if 0 <= place < self.embedding.count:
+                yield place
+
+    def _follow(self, out: Mask, place: int, change: Mask, added: bool) -> Mask:
+        """Carry a change to the next slice as far as the decoder agrees there; returns what was changed."""
+        if not change.any():
+            return change
+        before = out[place]
+        proposed = (before | change) if added else (before & ~change)
+        logits = prompted_logits(self.query, self.embedding, place, NO_POINTS, NO_LABELS, proposed)
+        wanted = ((logits > 0) & ~before) if added else (before & (logits < 0))
+        near = ndimage.binary_dilation(change, iterations=max(2, change.shape[0] // 60))
+        follows = _touching(wanted & near, change)
+        if follows.sum() < 0.25 * change.sum():
+            return np.zeros_like(change)
+        out[place] = (before | follows) if added else (before & ~follows)
+        return follows
+
+    def _box(self, out: Mask, box: StackBox, progress: Progress) -> None:
+        first, last = box.low[0], box.high[0]
+        inside = np.zeros(out.shape[1:], bool)
+        inside[box.low[1] : box.high[1] + 1, box.low[2] : box.high[2] + 1] = True
+        corners = np.array([box.low[1:], box.high[1:]], float)
+        for number in range(first, last + 1):
+            progress.report((number - first) / (last - first + 1), "Segmenting")
+            before = out[number].copy()
+            labels = np.array([BOX_FIRST, BOX_LAST])
+            logits = prompted_logits(self.query, self.embedding, number, corners, labels, None)
+            out[number] = np.where(inside, logits > 0, before)
+            if first == last:
+                self._spread(out, number, before, progress)
+
+
+def corrected_slice(before: Mask, logits: NDArray[np.float32], clicks: list[Click]) -> Mask:
+    """The slice's new mask: the decoder's changes that touch a click of the same sign, and the clicks themselves."""
+    wanted = logits > 0
+    out = before.copy()
+    for click in clicks:
+        spot = np.zeros(before.shape, bool)
+        _disc(spot, click.place[1:], max(2.0, 0.012 * max(before.shape)), True)
+        if click.positive:
+            out |= _touching(wanted & ~out, spot)
+        else:
+            out &= ~_touching(out & ~wanted, spot)
+    for click in clicks:
+        _enforce(out, logits, click)
+    return out
+
+
+def _enforce(out: Mask, logits: NDArray[np.float32], click: Click) -> None:
+    """Where the decoder did not follow a click: take the alike surroundings, within a small disc."""
+    row, column = click.place[1:]
+    if bool(out[row, column]) == click.positive:
+        return
+    reach = np.zeros(out.shape, bool)
+    _disc(reach, (row, column), max(3.0, 0.05 * max(out.shape)), True)
+    level = float(logits[row, column])
+    alike = (logits >= level - 0.5) if click.positive else (logits <= level + 0.5)
+    spot = np.zeros(out.shape, bool)
+    _disc(spot, (row, column), 1.5, True)
+    region = _touching(alike & reach, spot) | spot
+    out[region] = click.positive
+
+
+def _disc(target: Mask, centre: tuple[int, ...], radius: float, value: bool) -> None:
+    rows, columns = np.ogrid[: target.shape[0], : target.shape[1]]
+    target[(rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 <= radius**2] = value
+
+
+def _touching(mask: Mask, seed: Mask) -> Mask:
+    """The connected pieces of a mask that overlap a seed."""
+    pieces, _ = ndimage.label(mask)
+    hit = np.unique(pieces[seed & mask])
+    return np.asarray(np.isin(pieces, hit[hit > 0]))

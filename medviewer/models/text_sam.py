@@ -1,0 +1,106 @@
+"""The network of the default bundle: image encoder, text encoder, prompt encoder, mask decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from medviewer.models.image_encoder import ImageEncoder
+from medviewer.models.mask_decoder import PairPromptEncoder, TextMaskDecoder
+from medviewer.models.text_encoder import TextEncoder
+
+MODALITIES = ("unknown", "CT", "MR", "XR", "US")
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of the network. `size`: side of the square input in pixels, a multiple of 32."""
+
+    size: int = 192
+    dim: int = 128
+    high_res: int = 32
+    text_buckets: int = 8192
+    text_tokens: int = 2
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+class SparsePrompts(NamedTuple):
+    """Prompts of p pairs: clicks and boxes as points (p, k, 2) (x, y) with labels (p, k); masks as logits."""
+
+    points: Tensor | None = None
+    labels: Tensor | None = None
+    masks: Tensor | None = None  # (p, 1, s/2, s/2)
+    has_mask: Tensor | None = None  # (p,) bool
+
+
+class Decoded(NamedTuple):
+    """Mask logits (p, s/2, s/2), predicted IoU (p,), presence logits (p,)."""
+
+    logits: Tensor
+    iou: Tensor
+    presence: Tensor
+
+
+class TextSam(nn.Module):
+    """Text-promptable segment-anything on a light encoder. Encode a slice once, decode any number of prompts."""
+
+    def __init__(self, config: NetworkConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or NetworkConfig()
+        grid = config.size // 8
+        self.image_encoder = ImageEncoder(config.dim, config.high_res)
+        self.text_encoder = TextEncoder(config.dim, config.text_buckets)
+        self.prompt_encoder = PairPromptEncoder(config.dim, (grid, grid), (config.size, config.size), 16)
+        self.mask_decoder = TextMaskDecoder(config.dim, config.high_res)
+        self.no_text = nn.Parameter(torch.zeros(config.dim))
+        self.text_to_tokens = nn.Linear(config.dim, config.text_tokens * config.dim)
+        self.modality = nn.Embedding(len(MODALITIES), config.dim)
+
+    def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """images (n, 2, s, s), about -1..1, to (embedding, high-resolution features)."""
+        embedding, high_res = self.image_encoder(images)
+        return embedding, high_res
+
+    def encode_texts(self, texts: Sequence[str | None]) -> Tensor:
+        """Texts to (n, dim); None (clicks alone) gets the learned "no text" vector."""
+        vectors = self.text_encoder([text or "" for text in texts])
+        known = torch.tensor([text is not None for text in texts], device=vectors.device)
+        return torch.where(known[:, None], vectors, self.no_text.to(vectors.dtype))
+
+    def decode(
+        self, embedding: Tensor, high_res: Tensor, text: Tensor, modality: Tensor, prompts: SparsePrompts
+    ) -> Decoded:
+        """Decode p pairs: embedding (p, ...), high_res (p, ...), text (p, dim), modality (p,) numbers."""
+        sparse, dense, position = self._prompt_tokens(text, modality, prompts)
+        return Decoded(*self.mask_decoder.predict_pairs(embedding, position, sparse, dense, high_res, text))
+
+    def decode_visible(
+        self, embedding: Tensor, high_res: Tensor, text: Tensor, modality: Tensor, least: float
+    ) -> tuple[Tensor, Tensor]:
+        """Text alone: presence logits (p,) and mask logits (p, s/2, s/2); masks are drawn only for pairs whose presence
+        is at least `least` (0..1), the others stay at -10."""
+        sparse, dense, position = self._prompt_tokens(text, modality, SparsePrompts())
+        source, token, _, presence = self.mask_decoder.judge_pairs(embedding, position, sparse, dense)
+        half = high_res.shape[-1]
+        logits = torch.full((len(presence), half, half), -10.0, device=high_res.device)
+        shown = torch.nonzero(presence.sigmoid() >= least)[:, 0]
+        if len(shown):
+            drawn = self.mask_decoder.draw_pairs(source[shown], high_res[shown], token[shown], text[shown])
+            logits[shown] = drawn
+        return presence, logits
+
+    def _prompt_tokens(self, text: Tensor, modality: Tensor, prompts: SparsePrompts) -> tuple[Tensor, Tensor, Tensor]:
+        pairs = text.shape[0]
+        tokens = self.text_to_tokens(text).reshape(pairs, self.config.text_tokens, -1)
+        sparse = [tokens, self.modality(modality)[:, None]]
+        if prompts.points is not None and prompts.labels is not None:
+            sparse.append(self.prompt_encoder.embed_points(prompts.points, prompts.labels).to(tokens.dtype))
+        dense = self.prompt_encoder.embed_masks(prompts.masks, prompts.has_mask, pairs)
+        return torch.cat(sparse, 1), dense, self.prompt_encoder.get_dense_pe().to(tokens.dtype)

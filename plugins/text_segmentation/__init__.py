@@ -1,0 +1,1 @@
+"""Text segmentation: a prompt in words (and clicks) to a mask."""

@@ -1,0 +1,65 @@
+"""What a model folder must be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from medviewer.core.errors import ModelMissing, WrongUsage
+from medviewer.models.bundle import load_network, read_info
+from medviewer.models.devices import choose_device
+from medviewer.models.pipeline import TextSegmenter
+
+from .conftest import write_config
+
+
+def test_reads_what_was_written(untrained: Path) -> None:
+    info = read_info(untrained)
+    assert info.term_ids == ("liver", "kidney", "heart")
+    assert info.result("liver", "CT").text() == "dev Dice 0.90, n = 24"
+    assert info.result("liver", "MR").text() == "untested"
+    assert info.result("liver", "unknown").n == 24
+    assert info.result(None, "CT").text() == "untested"
+    assert not load_network(info).training
+
+
+def test_refuses_altered_weights(untrained: Path) -> None:
+    path = untrained / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(ModelMissing, match="checksum"):
+        load_network(read_info(untrained))
+
+
+def test_refuses_weights_that_do_not_fit(untrained: Path) -> None:
+    weights = load_file(untrained / "model.safetensors")
+    weights["unexpected"] = weights.pop("no_text")
+    save_file(weights, untrained / "model.safetensors")
+    write_config(untrained)
+    with pytest.raises(ModelMissing, match="do not fit"):
+        load_network(read_info(untrained))
+
+
+@pytest.mark.parametrize("missing", ["model.safetensors", "config.json"])
+def test_refuses_incomplete_folders(untrained: Path, missing: str) -> None:
+    (untrained / missing).unlink()
+    with pytest.raises(ModelMissing):
+        TextSegmenter.load(untrained, "cpu")
+
+
+def test_refuses_a_broken_description(untrained: Path) -> None:
+    (untrained / "config.json").write_text('{"id": "x"}', encoding="utf-8")
+    with pytest.raises(ModelMissing, match="no readable model"):
+        read_info(untrained)
+
+
+def test_a_device_that_is_not_here_is_an_error_with_the_fix() -> None:
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    for name in [name for name, present in here.items() if not present]:
+        with pytest.raises(ModelMissing, match="--device cpu"):
+            choose_device(name)
+    with pytest.raises(WrongUsage):
+        choose_device("gpu")
+    assert choose_device("auto").type in ("cpu", "cuda", "mps")

@@ -1,0 +1,1 @@
+"""What is trained on: the manifest, what each set annotates, samples and balanced drawing."""

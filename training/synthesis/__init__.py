@@ -1,0 +1,1 @@
+"""Generated training images: phantoms and images made from label maps."""
