@@ -1,0 +1,134 @@
+"""The place of the views: makes them when the first scan opens, and fills the menus that belong to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QImage, QKeySequence, QShortcut
+from PySide6.QtWidgets import QMenu, QVBoxLayout, QWidget
+
+from medviewer.core.scene import Scene
+from medviewer.gui.text import tr
+from medviewer.gui.views.tools import ToolState
+from medviewer.gui.widgets.toolbar import Toolbar
+
+if TYPE_CHECKING:
+    from medviewer.gui.views.view_grid import ViewGrid
+
+
+class ViewArea(QWidget):
+    """VTK is imported when the first scan opens, not at start-up."""
+
+    clicked = Signal(object)  # PointPrompt
+    box_drawn = Signal(object)  # BoxPrompt
+    escape = Signal()
+
+    def __init__(self, scene: Scene, tools: ToolState, toolbar: Toolbar) -> None:
+        super().__init__()
+        self._scene, self._tools, self._toolbar = scene, tools, toolbar
+        self.grid: ViewGrid | None = None
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        context = Qt.ShortcutContext.WidgetWithChildrenShortcut
+        QShortcut(QKeySequence("Esc"), self, context=context).activated.connect(self.escape)
+        toolbar.preset_menu.aboutToShow.connect(self.fill_presets)
+        toolbar.layout_menu.aboutToShow.connect(self.fill_layouts)
+        scene.window_changed.connect(self.refresh_menus)
+
+    def ensure(self) -> None:
+        """Make the views if there are none."""
+        if self.grid is not None:
+            return
+        from medviewer.gui.views.view_grid import ViewGrid
+
+        self.grid = ViewGrid(self._scene, self._tools)
+        self.grid.clicked.connect(self.clicked)
+        self.grid.boxDrawn.connect(self.box_drawn)
+        self.grid.layoutChanged.connect(self._name_layout)
+        self._column.addWidget(self.grid)
+
+    def focus_views(self) -> None:
+        """Put the keyboard in the views."""
+        if self.grid is not None:
+            self.grid.focus_views()
+
+    def grab_picture(self) -> NDArray[np.uint8]:
+        """What the views show now, uint8 (rows, columns, 3)."""
+        image = self.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
+        rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
+        return rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).copy()
+
+    def shut_down(self) -> None:
+        """Free what belongs to the graphics system."""
+        if self.grid is not None:
+            self.grid.shutdown()
+
+    # -- menus ---------------------------------------------------------------------
+    def fill_presets(self) -> None:
+        """The window presets that fit the scan."""
+        from medviewer.render.presets import preset_window, window_presets
+
+        menu, scan = self._toolbar.preset_menu, self._scene.active
+        menu.clear()
+        if scan is None:
+            menu.addAction(tr("No scan is open")).setEnabled(False)
+            return
+        for preset in window_presets(scan.volume):
+            width, centre = preset_window(scan.volume, preset)
+            text = f"{preset.name}\tW {width:.0f} L {centre:.0f}" + (f"   {preset.key}" if preset.key else "")
+            stored = preset.window is None
+            value = None if stored else (width, centre)
+            menu.addAction(text).triggered.connect(lambda checked=False, v=value: self._scene.set_window(v))
+
+    def fill_layouts(self) -> None:
+        """The arrangements that the views offer."""
+        menu: QMenu = self._toolbar.layout_menu
+        menu.clear()
+        for key, text in self._layouts():
+            action = menu.addAction(text)
+            action.triggered.connect(lambda checked=False, k=key: self.choose_layout(k))
+
+    def _layouts(self) -> list[tuple[str, str]]:
+        scan = self._scene.active
+        if scan is None or scan.volume.kind != "volume" or scan.volume.affine is None:
+            return [("grid", tr("One view"))]
+        return [
+            ("grid", "2×2"), ("axial", tr("Axial")), ("coronal", tr("Coronal")), ("sagittal", tr("Sagittal")),
+            ("volume", tr("3D")),
+        ]  # fmt: skip
+
+    def choose_layout(self, key: str) -> None:
+        """Show all views ("grid") or one of them large."""
+        if self.grid is None:
+            return
+        if self.grid.maximised is not None:
+            self.grid.maximise()
+        if key != "grid":
+            self.grid.maximise(key)
+
+    def _name_layout(self) -> None:
+        """The arrangement's name on the button."""
+        names = dict(self._layouts())
+        key = (self.grid.maximised if self.grid is not None else None) or "grid"
+        self._toolbar.layout_button.setText(names.get(key, names["grid"]) + " ▾")
+        self._toolbar.fit(self._toolbar.width())
+
+    def refresh_menus(self) -> None:
+        """The preset's name on the button."""
+        self._toolbar.preset.setText(self._preset_name() + " ▾")
+        self._toolbar.fit(self._toolbar.width())
+
+    def _preset_name(self) -> str:
+        from medviewer.render.presets import default_window, preset_window, window_presets
+
+        scan = self._scene.active
+        if scan is None:
+            return tr("Window preset")
+        shown = scan.window or default_window(scan.volume)
+        presets = window_presets(scan.volume)
+        named = [p for p in presets if p.window is not None] + [p for p in presets if p.window is None]
+        name = next((p.name for p in named if preset_window(scan.volume, p) == shown), "Own window")
+        return tr(name)
