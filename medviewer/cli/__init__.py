@@ -1,0 +1,1 @@
+"""The command line. Same logic as the window; never imports it."""
