@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 LEAST_PIXELS = 20  # of the decoder's grid, for a structure that tells what a picture is
 CACHE_BYTES = 1_400_000_000
+SPINE_STEP_MM = 6.0  # the spine is looked for at this distance, to judge sides
 Mask = NDArray[np.bool_]
 
 
@@ -173,9 +174,10 @@ class TextSegmenter:
         return self._finish(volume, replace(blank, presence=result.presence), mask, embedding, progress)
 
     def _stack_mask(
-        self, volume: Volume, query: Query, trained: TrainedTerm, embedding: VolumeEmbedding, progress: Progress
+        self, volume: Volume, query: Query, trained: TrainedTerm, embedding: VolumeEmbedding, progress: Progress,
+        step: int = 1,
     ) -> StackMask:
-        scores = score_slices(query, embedding, progress)
+        scores = score_slices(query, embedding, progress, step)
         whole_body = embedding.count >= 8 or modality_of(volume) == "XR"
         return mask_of(scores, embedding, self.info.slice_threshold, trained.parts if whole_body else 0)
 
@@ -227,7 +229,8 @@ class TextSegmenter:
         if trained is None or volume.kind != "volume" or modality_of(volume) not in trained.results:
             return None
         if embedding.spine is None:
-            found = self._stack_mask(volume, self._query(volume, trained), trained, embedding, progress)
+            step = max(1, int(SPINE_STEP_MM / max(embedding.plan.spacing[0], 1e-3)))
+            found = self._stack_mask(volume, self._query(volume, trained), trained, embedding, progress, step)
             embedding.spine = found.mask & (found.presence >= self.info.threshold)
         return np.asarray(embedding.plan.from_stack(embedding.spine)) if embedding.spine.any() else None
 

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from medviewer.core.errors import Cancelled, InputRefused
 from medviewer.core.prediction import Answer, BoxPrompt, PointPrompt
-from medviewer.core.progress import Progress
+from medviewer.core.progress import Progress, silent
 from medviewer.core.prompts import parse_prompt
 from medviewer.core.terminology import Terminology
 from medviewer.core.volume import Fact, Volume
+from medviewer.models.decoding import Query, score_slices
 from medviewer.models.embeddings import EmbeddingCache, content_key
 from medviewer.models.pipeline import TextSegmenter
 
@@ -52,6 +54,20 @@ def test_slices_beyond_the_memory_limit_give_the_same_mask(untrained: Path, term
     kept = next(iter(part.cache._entries.values()))
     assert 0 < len(kept.slices) < 30
     np.testing.assert_array_equal(first.mask, second.mask)
+
+
+def test_every_third_slice_stands_for_its_neighbours(segmenter: TextSegmenter, terminology: Terminology) -> None:
+    thick = np.diag([-2.0, 2.0, 10.0, 1.0])  # so thick that neighbouring slices are not averaged
+    volume = scan(affine=thick, shape=(40, 36, 11))
+    segmenter.encode(volume)
+    embedding = next(iter(segmenter.cache._entries.values()))
+    query = Query(segmenter.network, segmenter.network.encode_texts(["liver"]), "CT")
+    with torch.inference_mode():
+        every, third = (score_slices(query, embedding, silent(), step) for step in (1, 3))
+    assert third.logits.shape == every.logits.shape
+    source = [n - n % 3 for n in range(11)]
+    np.testing.assert_allclose(third.presence, every.presence[source], atol=1e-4)
+    np.testing.assert_allclose(third.logits, every.logits[source], atol=1e-3)
 
 
 def test_cache_forgets_the_oldest() -> None:
