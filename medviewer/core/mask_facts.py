@@ -57,10 +57,19 @@ def mask_facts(
     if box is None:
         return MaskFacts(0, None, None, None, None, None, None)
     values = np.asarray(volume.luminance()[box][mask[box]], np.float64)
-    low, median, high = (float(v) for v in np.percentile(values, (5, 50, 95)))
+    scanned = values if volume.padding_value is None else values[values != volume.padding_value]
+    low, median, high = _percentiles(scanned)
     volume_ml = None if cut or volume.voxel_ml is None else len(values) * volume.voxel_ml
     area = None if cut or volume.pixel_area_mm2 is None else len(values) * volume.pixel_area_mm2
     return MaskFacts(len(values), volume_ml, area, median, low, high, _outliers(volume, mask, expected))
+
+
+def _percentiles(values: NDArray[np.float64]) -> tuple[float | None, float | None, float | None]:
+    """(5th, 50th, 95th); None where no voxel was scanned."""
+    if not len(values):
+        return None, None, None
+    low, median, high = np.percentile(values, (5, 50, 95))
+    return float(low), float(median), float(high)
 
 
 def _outliers(volume: Volume, mask: Mask, expected: tuple[float, float] | None) -> Outliers | None:
@@ -76,7 +85,8 @@ def _outside(volume: Volume, mask: Mask, low: float, high: float) -> Outliers | 
     box = bounding_box(mask)
     if box is None:
         return None
-    values = np.where(mask[box], volume.array[box], np.float32((low + high) / 2))
+    counted = mask[box] if volume.padding_value is None else mask[box] & (volume.array[box] != volume.padding_value)
+    values = np.where(counted, volume.array[box], np.float32((low + high) / 2))
     beyond = np.maximum(values - high, low - values)
     count = int((beyond > 0).sum())
     if count == 0:

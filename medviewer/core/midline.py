@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medviewer.core.geometry import Affine, closest_axes, spacing_of
+from medviewer.core.mask_patch import bounding_box
 from medviewer.core.volume import Volume
 
 _MAX_SAMPLES = 3_000_000
@@ -44,7 +45,10 @@ def find_midline(volume: Volume, spine_mask: NDArray[np.bool_] | None = None) ->
 
 
 def _from_spine(mask: NDArray[np.bool_], affine: Affine) -> Midline | None:
-    index = np.argwhere(mask)
+    box = bounding_box(mask)  # looking through all voxels of a large scan one by one takes a second
+    if box is None:
+        return None
+    index = np.argwhere(mask[box]) + [part.start for part in box]
     if len(index) < 20:
         return None
     if len(index) > _MAX_SAMPLES:

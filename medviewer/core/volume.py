@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medviewer.core.geometry import Affine, spacing_of
+from medviewer.core.regularisation import Regularisation
 
 Kind = Literal["volume", "image", "cine"]
 Origin = Literal["DICOM", "file header", "series text", "file name", "estimated", "user", "unknown"]
@@ -129,6 +130,7 @@ class Volume:
     inverted: bool = False  # MONOCHROME1: shown inverted, stored values untouched
     frame_time_ms: float | None = None
     calibrated_regions: tuple[Mapping[str, float], ...] = ()  # US: x0 y0 x1 y1 (pixels), dx dy (mm)
+    regularisation: Regularisation | None = None  # the grid was resampled from irregular slices
 
     def __post_init__(self) -> None:
         if self.array.ndim not in (3, 4) or (self.array.ndim == 4 and self.array.shape[3] != 3):
@@ -176,6 +178,13 @@ class Volume:
         across = self.shape.index(1) if self.kind == "volume" else 2
         first, second = (step for axis, step in enumerate(self.spacing_mm) if axis != across)
         return float(first * second)
+
+    @property
+    def padding_value(self) -> float | None:
+        """The value of voxels that were never scanned (DICOM Pixel Padding Value, rescaled); None if not recorded. They
+        take no part in windows and statistics."""
+        fact = self.facts.get("pixel_padding_value")
+        return float(fact.value) if fact is not None and isinstance(fact.value, (int, float)) else None
 
     def luminance(self) -> NDArray[Any]:
         """Scalar array (i, j, k): the array itself, or ITU-R BT.601 luma of a colour image (float32)."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from medviewer.io.dicom_header import Header
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
+_SEGMENTATION = "a DICOM Segmentation. Open its scan, then choose Open segments"
 _NOT_IMAGES: tuple[tuple[str, str], ...] = (
     ("1.2.840.10008.1.3.10", "a DICOMDIR (an index of other files)"),
-    (_STORAGE + "66.4", "a DICOM Segmentation"),
-    (_STORAGE + "66.7", "a DICOM Label Map Segmentation"),
+    (_STORAGE + "66.4", _SEGMENTATION),
+    (_STORAGE + "66.7", "a DICOM Label Map Segmentation. Open its scan, then choose Open segments"),
     (_STORAGE + "66.5", "a DICOM Surface Segmentation"),
     (_STORAGE + "66.1", "a DICOM Spatial Registration"),
     (_STORAGE + "66.3", "a DICOM Deformable Registration"),
@@ -32,7 +33,7 @@ _NOT_IMAGES: tuple[tuple[str, str], ...] = (
     (_STORAGE + "6.2", "an Enhanced Ultrasound Volume"),
 )
 _BY_MODALITY = {
-    "SEG": "a DICOM Segmentation",
+    "SEG": _SEGMENTATION,
     "SR": "a DICOM Structured Report",
     "RTSTRUCT": "a DICOM RT Structure Set",
     "RTDOSE": "a DICOM RT Dose",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from medviewer.core.errors import InputRefused
 from medviewer.core.progress import Progress
+from medviewer.io.decode_pool import WorkerFailed, ask_about
 from medviewer.io.dicom_handle import FrameRef, PixelFormat
 from medviewer.io.dicom_pixels import read_frames, read_native, stored_dtype
 
@@ -50,11 +52,14 @@ def read_color(refs: Sequence[FrameRef], progress: Progress) -> NDArray[np.uint8
     out = np.empty((len(refs), pixels.rows, pixels.columns, 3), np.uint8)
     if pixels.samples == 1:
         _read_palette(refs, out, progress)
-    elif not pixels.native:
+    elif not any(ref.format.native for ref in refs):
         read_frames(refs, out, progress)
     else:
         for k, ref in enumerate(refs):
-            out[k] = _native_rgb(ref)
+            if ref.format.native:
+                out[k] = _native_rgb(ref)
+            else:
+                read_frames([ref], out[k : k + 1], progress.part(k / len(refs), (k + 1) / len(refs)))
             progress.report((k + 1) / len(refs), "Reading frames")
     return out
 
@@ -84,28 +89,40 @@ def _spread_422(stored: Array, pixels: PixelFormat) -> Array:
 
 def _read_palette(refs: Sequence[FrameRef], out: NDArray[np.uint8], progress: Progress) -> None:
     pixels = refs[0].format
-    first, table = palette(refs[0])
+    tables: dict[Path, tuple[int, NDArray[np.uint8]]] = {}  # every file may have its own
     stored = np.empty((1, pixels.rows, pixels.columns), stored_dtype(pixels))
     for k, ref in enumerate(refs):
         read_frames([ref], stored, progress.part(k / len(refs), (k + 1) / len(refs)))
+        if ref.path not in tables:
+            tables[ref.path] = palette(ref)
+        first, table = tables[ref.path]
         index = np.clip(stored[0].astype(np.int64) - first, 0, len(table) - 1)
         out[k] = table[index]
 
 
 def palette(ref: FrameRef) -> tuple[int, NDArray[np.uint8]]:
     """(first mapped value, table (entries, 3)) of a PALETTE COLOR file. Raises `InputRefused`."""
+    try:
+        found, data = ask_about("palette", ref.path, most=3 << 16)
+        return int(found["first"]), np.frombuffer(data, np.uint8).reshape(-1, 3)
+    except WorkerFailed as error:
+        raise InputRefused(
+            f"The colour table of {ref.path.name} cannot be used ({error.reason}).", "Export the image as RGB."
+        ) from None
+
+
+def palette_task(path: Path) -> tuple[dict[str, Any], bytes]:
+    """In the worker: the palette of a file."""
     import pydicom
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(ref.path, force=True, stop_before_pixels=True)
-            return _tables(dataset)
-    except Exception as error:
-        reason = str(error) if isinstance(error, ValueError) else type(error).__name__
-        raise InputRefused(
-            f"The colour table of {ref.path.name} cannot be used ({reason}).", "Export the image as RGB."
-        ) from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+        try:
+            first, table = _tables(dataset)
+        except ValueError as error:
+            raise InputRefused(str(error)) from None
+    return {"first": first}, table.tobytes()
 
 
 def _tables(dataset: Any) -> tuple[int, NDArray[np.uint8]]:

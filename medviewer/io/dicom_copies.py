@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 
@@ -21,30 +22,41 @@ def without_equal_pictures(frames: Sequence[Frame]) -> list[Frame]:
     return _without(frames, _place)
 
 
+_TELLS_APART = ("TemporalPositionIdentifier", "TriggerTime", "EchoTime", "DiffusionBValue", "AcquisitionNumber")
+
+
 def _place(frame: Frame) -> Hashable:
-    return frame.position, frame.orientation, frame.spacing, frame.slope, frame.intercept
+    """Equal in every copy; blank pictures of different time points are none."""
+    apart = tuple(frame.get(keyword) for keyword in _TELLS_APART)
+    return frame.position, frame.orientation, frame.spacing, frame.slope, frame.intercept, apart
 
 
 def _without(frames: Sequence[Frame], key: Key) -> list[Frame]:
     kept: list[Frame] = []
     seen: dict[Hashable, list[Frame]] = defaultdict(list)
-    compared: dict[tuple[int, int], bool] = {}
+    digests: dict[int, bytes | None] = {}
     for frame in frames:
         others = seen[key(frame)]
-        if any(_same_picture(frame, other, compared) for other in others):
+        if any(_same_picture(frame, other, digests) for other in others):
             continue
         others.append(frame)
         kept.append(frame)
     return kept
 
 
-def _same_picture(first: Frame, second: Frame, compared: dict[tuple[int, int], bool]) -> bool:
+def _same_picture(first: Frame, second: Frame, digests: dict[int, bytes | None]) -> bool:
     if _place(first) != _place(second) or first.index != second.index or first.header is second.header:
         return False
-    pair = id(first.header), id(second.header)
-    if pair not in compared:
-        compared[pair] = _pixels(first.header) == _pixels(second.header) is not None
-    return compared[pair]
+    for frame in (first, second):
+        if id(frame.header) not in digests:
+            digests[id(frame.header)] = _digest(frame.header)
+    return digests[id(first.header)] == digests[id(second.header)] is not None
+
+
+def _digest(header: Header) -> bytes | None:
+    """Of the stored pixels: every file is read once, however many others lie at its place."""
+    pixels = _pixels(header)
+    return None if pixels is None else hashlib.blake2b(pixels).digest()
 
 
 def _pixels(header: Header) -> bytes | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+from medviewer.io.decode_pool import WorkerFailed, ask_about
 from medviewer.io.dicom_frames import Frame, numbers
 from medviewer.io.dicom_header import Header, NotReadable
 
@@ -34,27 +36,44 @@ _GROUPS = ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 
 
 def enhanced_frames(header: Header) -> list[Frame]:
-    """All frames of an enhanced file, in stored order. Raises `NotReadable`."""
-    count = header.get("NumberOfFrames") or 1
+    """All frames of an enhanced file, in stored order; a decode worker reads them. Raises `NotReadable`."""
+    count, name = header.get("NumberOfFrames") or 1, header.path.name
     try:
-        shared, per_frame = _read_groups(header)
-        if len(per_frame) == count or (not per_frame and count == 1):
-            return [_frame(header, index, shared, group) for index, group in enumerate(per_frame or [None])]
-    except Exception as error:  # pydicom raises many kinds for damaged sequences
+        found = ask_about("functional groups", header.path, count=count)[0]
+    except WorkerFailed as error:  # pydicom raises many kinds for damaged sequences
+        why = "nested too deeply" if error.kind == "RecursionError" else error.kind or error.reason
         raise NotReadable(
-            f"The frame descriptions of {header.path.name} are damaged ({type(error).__name__}). Export it again."
+            f"The frame descriptions of {name} are damaged ({why}). Export it again."
         ) from None
-    raise NotReadable(
-        f"{header.path.name} describes {len(per_frame)} frames but claims {count}. Export the series again."
-    )
+    if found["described"] != count:
+        raise NotReadable(f"{name} describes {found['described']} frames but claims {count}. Export the series again.")
+    return [_frame(header, index, values) for index, values in enumerate(found["frames"])]
 
 
-def _read_groups(header: Header) -> tuple[Any, list[Any]]:
+def _frame(header: Header, index: int, values: list[Any]) -> Frame:
+    position, orientation, spacing, slope, intercept, extra = (_tuples(value) for value in values)
+    extra = {keyword: _tuples(value) for keyword, value in extra.items()}
+    return Frame(header, index, position, orientation, spacing, slope, intercept, extra)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def groups_task(path: Path, count: int) -> tuple[dict[str, Any], bytes]:
+    """In the worker: how many frames the functional groups describe and, where it is `count`, what they say of each."""
+    shared, per_frame = _read_groups(path)
+    groups = per_frame or ([None] if count == 1 else [])
+    frames = [_described(shared, group) for group in groups] if len(groups) == count else []
+    return {"described": len(groups), "frames": frames}, b""
+
+
+def _read_groups(path: Path) -> tuple[Any, list[Any]]:
     import pydicom
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dataset = pydicom.dcmread(header.path, force=True, stop_before_pixels=True, specific_tags=_GROUPS)
+        dataset = pydicom.dcmread(path, force=True, stop_before_pixels=True, specific_tags=_GROUPS)
         shared = dataset.get("SharedFunctionalGroupsSequence") or [None]
         return shared[0], list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
 
@@ -72,20 +91,19 @@ def _floats(value: Any, count: int) -> tuple[float, ...] | None:
     return numbers(tuple(float(v) for v in value), count) if value is not None else None
 
 
-def _frame(header: Header, index: int, shared: Any, own: Any) -> Frame:
+def _described(shared: Any, own: Any) -> list[Any]:
+    """Position, orientation, pixel spacing, rescale and further values of one frame."""
     groups = (own, shared)
     slope = _value(groups, "PixelValueTransformationSequence", "RescaleSlope")
     intercept = _value(groups, "PixelValueTransformationSequence", "RescaleIntercept")
-    return Frame(
-        header,
-        index,
+    return [
         _floats(_value(groups, "PlanePositionSequence", "ImagePositionPatient"), 3),
         _floats(_value(groups, "PlaneOrientationSequence", "ImageOrientationPatient"), 6),
         _floats(_value(groups, "PixelMeasuresSequence", "PixelSpacing"), 2),
         1.0 if slope is None else float(slope),
         0.0 if intercept is None else float(intercept),
         _extra(groups),
-    )
+    ]
 
 
 def _extra(groups: tuple[Any, Any]) -> dict[str, Any]:

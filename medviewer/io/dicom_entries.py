@@ -1,33 +1,37 @@
-"""Builds the entries a user chooses from: regular volumes, single images and cine loops."""
+"""Builds the entries a user chooses from: volumes, single images and cine loops."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from medviewer.core.errors import InputRefused
+from medviewer.core.geometry import spacing_of
 from medviewer.core.volume import Fact, Refused, SeriesEntry
 from medviewer.io.dicom_classes import is_enhanced, is_planar
 from medviewer.io.dicom_copies import without_copies, without_equal_pictures
 from medviewer.io.dicom_enhanced import enhanced_frames
 from medviewer.io.dicom_facts import facts_of, patient_of, title_of, units_of, value_warnings, window_of
 from medviewer.io.dicom_frames import Frame, classic_frame
-from medviewer.io.dicom_geometry import Stack
+from medviewer.io.dicom_geometry import Stack, places_of
 from medviewer.io.dicom_handle import FrameRef, Handle, PixelFormat, frame_ref, pixel_format
 from medviewer.io.dicom_header import Header, NotReadable
+from medviewer.io.dicom_irregular import MOST_MISSING
 from medviewer.io.dicom_nuclear import is_reconstructed_tomography, tomographic_frames
+from medviewer.io.dicom_patients import patients
 from medviewer.io.dicom_planar import planar_entry
-from medviewer.io.dicom_split import Split, patient_key, split_series
+from medviewer.io.dicom_split import REPEAT, Split, split_series
+from medviewer.io.dicom_unplaced import stacked_pictures
 
 _HINTS = {
-    "missing": "Copy the whole series again; medviewer does not interpolate missing slices.",
-    "sheared": "Ask for a reconstruction without tilt; medviewer does not resample tilted series yet.",
-    "varies": "Open the parts with even spacing one by one; medviewer does not interpolate.",
+    "missing": "Copy the whole series again: too much of it is not here.",
+    "too wide": "Copy the whole series again: too much of it is not here.",
+    "lean": "Ask for a reconstruction whose slices are stacked straight.",
+    "turned against": "Ask for parallel slices; radial and rotated ones form no volume.",
+    "varies": "Export the parts with even spacing as series of their own.",
     "same position": "Remove the duplicates, or export each time point as its own series.",
+    "same identifier": "Find out which of the files is right and remove the other.",
 }
 
 
@@ -42,6 +46,10 @@ class Found:
 def series_entries(headers: Sequence[Header], series_id: str, opened: Path) -> Found:
     """All entries of one series. Never raises for bad files: they are refused by name."""
     found = Found()
+    people = patients(headers)
+    if len(people) > 1:
+        found.refused.append(Refused(headers[0].path, _several_people(len(people), len(headers))))
+        return found
     slices: list[Frame] = []
     for header in headers:
         try:
@@ -50,10 +58,18 @@ def series_entries(headers: Sequence[Header], series_id: str, opened: Path) -> F
             found.refused.append(Refused(header.path, str(error)))
         except InputRefused as error:
             found.refused.append(Refused(header.path, str(error)))
-    _refuse_unplaced(found)
+    found.entries = stacked_pictures(found.entries)
     _add_volumes(slices, found, opened)
     found.entries = _with_ids(found.entries, series_id)
     return found
+
+
+def _several_people(people: int, images: int) -> str:
+    return (
+        f"One series identifier is used for {people} different patients ({images} images): the patient's name, ID or "
+        "date of birth differs between its images, so none of them is shown. "
+        "Find out whose images these are and export each patient's series again."
+    )
 
 
 def _sort_out(header: Header, found: Found, opened: Path) -> list[Frame]:
@@ -76,38 +92,15 @@ def _classic_frames(header: Header) -> list[Frame]:
     return tomographic or [classic_frame(header)]
 
 
-def _refuse_unplaced(found: Found) -> None:
-    """Several CT, MR or PET images without a place are slices of something, but nobody can say of what."""
-    unplaced = [e for e in found.entries if e.kind == "image" and e.modality in ("CT", "MR", "PT")]
-    if len(unplaced) < 2:
-        return
-    dropped = {id(entry) for entry in unplaced}
-    found.entries = [entry for entry in found.entries if id(entry) not in dropped]
-    first = unplaced[0].handle.frames[0].path
-    found.refused.append(
-        Refused(
-            first,
-            f"{len(unplaced)} images of {unplaced[0].title!r} do not state where they lie in the patient "
-            "(no image position, orientation or pixel spacing), so they cannot be stacked. "
-            "Open one file by itself to see it as a picture.",
-        )
-    )
-
-
 def _add_volumes(slices: list[Frame], found: Found, opened: Path) -> None:
+    slices, notes = _sound(slices, found)
     if not slices:
         return
-    broken = _broken_slice(slices)
-    if broken:
-        found.refused.append(broken)
-        return
-    split, notes = _split(slices)
+    split, told = _split(slices)
+    notes += told
     apart = sum(entry.modality == slices[0].get("Modality") for entry in found.entries)
     if apart:
         notes += (f"{apart} images of this series have no usable position and are listed by themselves.",)
-    people = {patient_key(frame) for frame in slices}
-    if len(people) > 1:
-        notes += (f"This series UID is used for {len(people)} patients; they were kept apart.",)
     for frames, reason in split.refused:
         found.refused.append(Refused(_place(frames, opened), _refusal(frames, reason)))
     if split.refused:
@@ -120,33 +113,49 @@ def _add_volumes(slices: list[Frame], found: Found, opened: Path) -> None:
             found.refused.append(Refused(stack.frames[0].header.path, str(error)))
 
 
-def _broken_slice(slices: list[Frame]) -> Refused | None:
-    """One slice with missing pixels costs its series: a volume with a hole would be a wrong volume."""
+def _sound(slices: list[Frame], found: Found) -> tuple[list[Frame], tuple[str, ...]]:
+    """The frames whose pixels are there, and what to tell about the others, which are refused by name.
+
+    Where too many are damaged, or one file holds them all, none is left.
+    """
+    broken: dict[int, tuple[Header, InputRefused]] = {}
     formats: dict[int, PixelFormat] = {}
     for frame in slices:
-        header = frame.header
+        key = id(frame.header)
         try:
-            if id(header) not in formats:
-                formats[id(header)] = pixel_format(header)
-                frame_ref(frame, formats[id(header)])
+            if key not in formats and key not in broken:
+                formats[key] = pixel_format(frame.header)
+                frame_ref(frame, formats[key])
         except InputRefused as error:
-            others = len(slices) - 1
-            text = f"{error.message} The series of {others + 1} images is not opened without it. {error.hint}"
-            return Refused(header.path, text if others else str(error))
-    return None
+            broken[key] = frame.header, error
+    sound = [frame for frame in slices if id(frame.header) not in broken]
+    hopeless = len(slices) - len(sound) > MOST_MISSING * len(slices)
+    for header, reason in broken.values():
+        others = f" The series of {len(slices)} images is not opened without it." if hopeless and sound else ""
+        found.refused.append(Refused(header.path, f"{reason.message}{others} {reason.hint}".strip()))
+    if hopeless:
+        return [], ()
+    return sound, tuple(f"{reason.message} It was left out of this series." for _, reason in broken.values())
 
 
 def _split(slices: list[Frame]) -> tuple[Split, tuple[str, ...]]:
     """The volumes of a series, without images that are there twice; (split, what to tell about it)."""
     unique = without_copies(slices)
-    split = split_series(unique)
-    if any("same position" in reason for _, reason in split.refused):
+    split = split_series(unique, mend=False)
+    if any("same position" in reason for _, reason in split.refused) or _repeats(split):
         fewer = without_equal_pictures(unique)
-        if len(fewer) < len(unique):
-            unique, split = fewer, split_series(fewer)
+        again = split_series(fewer)
+        unique, split = (unique, split) if _repeats(again) and not split.refused else (fewer, again)
+    elif split.refused:
+        split = split_series(unique)
     copies = len(slices) - len(unique)
     what = "1 image was" if copies == 1 else f"{copies} images were"
     return split, ((f"{what} here twice; each is used once.",) if copies else ())
+
+
+def _repeats(split: Split) -> bool:
+    """Are there volumes told apart by number only? They may be one that was sent twice."""
+    return any(REPEAT in words for _, words in split.stacks)
 
 
 def _place(frames: Sequence[Frame], opened: Path) -> Path:
@@ -177,12 +186,12 @@ def _volume_entry(stack: Stack, words: str, notes: tuple[str, ...], opened: Path
         title=title_of(middle, words),
         kind="volume",
         modality=middle.get("Modality"),
-        shape_xyz=(first.columns, first.rows, len(refs)),
-        spacing_mm=_spacing(stack.affine),
+        shape_xyz=stack.plan.shape if stack.plan else (first.columns, first.rows, len(refs)),
+        spacing_mm=spacing_of(stack.affine),
         affine_lps=stack.affine,
         units=units,
         facts=_volume_facts(middle, words),
-        warnings=tuple(w for w in (*notes, *stack.warnings, unit_note, *value_warnings(middle), *oddities) if w),
+        warnings=tuple(w for w in (*stack.warnings, *notes, unit_note, *value_warnings(middle), *oddities) if w),
         patient=patient_of(middle.header),
         path=opened,
         handle=_handle(stack, refs, middle),
@@ -203,13 +212,9 @@ def _volume_facts(middle: Frame, words: str) -> dict[str, Fact]:
     return facts
 
 
-def _spacing(affine: Any) -> tuple[float, float, float]:
-    i, j, k = np.linalg.norm(affine[:3, :3], axis=0)
-    return float(i), float(j), float(k)
-
-
 def _handle(stack: Stack, refs: tuple[FrameRef, ...], middle: Frame) -> Handle:
     headers = [frame.header for frame in stack.frames]
+    padding = facts_of(middle)["pixel_padding_value"].value
     return Handle(
         frames=refs,
         series_uid=headers[0].get("SeriesInstanceUID"),
@@ -217,6 +222,10 @@ def _handle(stack: Stack, refs: tuple[FrameRef, ...], middle: Frame) -> Handle:
         instance_numbers=tuple(header.get("InstanceNumber") for header in headers),
         window=window_of(middle),
         inverted=refs[0].format.photometric == "MONOCHROME1",
+        places=places_of(stack.frames),
+        deviation_mm=stack.deviation,
+        plan=stack.plan,
+        padding=padding if isinstance(padding, float) else None,
     )
 
 

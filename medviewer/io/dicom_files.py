@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 from medviewer.core.volume import Refused
+from medviewer.io.decode_pool import WorkerFailed, ask_about
 from medviewer.io.dicom_header import NotReadable, read_header
 
 # Files of other kinds that lie beside DICOM; looked at only if the user opens them by name.
@@ -72,27 +74,35 @@ def _series_of(path: Path) -> str | None:
 
 def dicomdir_files(path: Path) -> tuple[list[Path], list[Refused]]:
     """The files a DICOMDIR refers to. References that leave its folder are refused, missing ones are named."""
-    import pydicom
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            records = pydicom.dcmread(path, force=True).get("DirectoryRecordSequence") or []
-            references = [record.get("ReferencedFileID") for record in records]
-    except Exception as error:
-        return [], [Refused(path, f"{path.name} is damaged ({type(error).__name__}). Open its folder instead.")]
+        references = ask_about("directory", path)[0]["references"]
+    except WorkerFailed as error:
+        reason = error.kind or error.reason
+        return [], [Refused(path, f"{path.name} is damaged ({reason}). Open its folder instead.")]
     files: list[Path] = []
     refused: list[Refused] = []
     for reference in references:
         if reference:
-            _resolve(path, [reference] if isinstance(reference, str) else list(reference), files, refused)
+            _resolve(path, reference, files, refused)
     if not files and not refused:
         refused.append(Refused(path, f"{path.name} lists no images. Open its folder instead."))
     return files, refused
 
 
+def directory_task(path: Path) -> tuple[dict[str, Any], bytes]:
+    """In the worker: the file references of a DICOMDIR, each as its parts."""
+    import pydicom
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        records = pydicom.dcmread(path, force=True).get("DirectoryRecordSequence") or []
+        found = [record.get("ReferencedFileID") for record in records]
+    parts = [[entry] if isinstance(entry, str) else [str(part) for part in entry or ()] for entry in found]
+    return {"references": parts}, b""
+
+
 def _resolve(dicomdir: Path, parts: list[str], files: list[Path], refused: list[Refused]) -> None:
-    root = dicomdir.parent.resolve()
+    root = Path(os.path.realpath(dicomdir.parent))  # realpath: links that lead in a circle raise nothing
     target = root
     for part in parts:
         if part in ("", ".", "..") or any(sign in part for sign in ("/", "\\", ":", "\0")):
@@ -101,7 +111,7 @@ def _resolve(dicomdir: Path, parts: list[str], files: list[Path], refused: list[
             )
             return
         target = _child(target, part)
-    if root not in target.resolve().parents:
+    if root not in Path(os.path.realpath(target)).parents:
         refused.append(Refused(dicomdir, f"{dicomdir.name} refers to a file outside its folder; it was not opened."))
     elif not target.is_file():
         refused.append(

@@ -1,13 +1,13 @@
 """From slices to one regular grid, or the reason why they are none. All positions are LPS millimetres.
 
 The rule is a corner check: the four corner voxels of every slice, computed from that slice's own position, orientation
-and spacing, must lie where the volume's affine puts them. Nothing is resampled and nothing is interpolated.
+and spacing, must lie where the volume's affine puts them. Nothing is resampled here; see dicom_irregular for that.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medviewer.io.dicom_frames import Frame, is_finite
+from medviewer.io.dicom_resampling import CORNER_MM, Resampling
 
-CORNER_MM = 1e-3  # a difference beyond this is worth a warning
 JITTER_MM, JITTER_SHARE = 0.05, 0.02  # beyond this, or this share of the slice distance, it is another geometry
 TILT_DEGREES = 0.05
-ORTHONORMAL = 1e-3
+ORTHONORMAL, MOST_SKEWED = 1e-3, 0.5  # cosines between rows and columns: beyond the second nothing is mended
+FARTHEST_MM, WIDEST_PIXEL_MM = 1e7, 1e3
 
 Array = NDArray[np.float64]
 
@@ -39,11 +40,17 @@ class NotAGrid(Exception):
 
 @dataclass(frozen=True)
 class Stack:
-    """Slices in the order of k (along row direction x column direction) with their affine to LPS mm."""
+    """Slices along row direction x column direction with an affine to LPS mm: theirs, or that of the grid of `plan`.
+
+    Without `plan` slice k is grid plane k. `deviation` is the worst distance (mm) of a corner from its place in the
+    grid; beyond `CORNER_MM` it is told in `warnings`.
+    """
 
     frames: tuple[Frame, ...]
     affine: Array
     warnings: tuple[str, ...] = ()
+    plan: Resampling | None = None
+    deviation: float = 0.0
 
 
 def check_frame(frame: Frame) -> None:
@@ -56,12 +63,22 @@ def check_frame(frame: Frame) -> None:
     if not (is_finite(frame.position) and is_finite(frame.orientation) and is_finite(frame.spacing)):
         raise NotAGrid(f"{name} states a position, orientation or spacing that is no finite number")
     assert frame.spacing is not None
-    if min(frame.spacing) <= 0:
+    assert frame.position is not None
+    if max(map(abs, frame.position)) > FARTHEST_MM:
+        raise NotAGrid(f"{name} states a position that no scanner reaches")
+    if not 0 < min(frame.spacing) <= max(frame.spacing) < WIDEST_PIXEL_MM:
         raise NotAGrid(f"{name} states a pixel spacing of {frame.spacing[0]:g} x {frame.spacing[1]:g} mm")
     row, column = axes(frame)
     if abs(np.linalg.norm(row) - 1) > ORTHONORMAL or abs(np.linalg.norm(column) - 1) > ORTHONORMAL:
         raise NotAGrid(f"the image orientation of {name} is not made of unit vectors")
+    if abs(row @ column) > MOST_SKEWED:
+        raise NotAGrid(f"the rows and columns of {name} are far from perpendicular")
+
+
+def _check_perpendicular(frame: Frame) -> None:
+    row, column = axes(frame)
     if abs(row @ column) > ORTHONORMAL:
+        name = frame.header.path.name
         raise NotAGrid(f"the rows and columns of {name} are not perpendicular in the image orientation it states")
 
 
@@ -78,24 +95,30 @@ def normal_of(frame: Frame) -> Array:
     return np.asarray(cross / max(float(np.linalg.norm(cross)), 1e-12))
 
 
-def build_stack(frames: Sequence[Frame]) -> Stack:
-    """Sort along the normal and check. Raises `NotAGrid` with the reason."""
+def along_normal(frames: Sequence[Frame]) -> tuple[tuple[Frame, ...], Array]:
+    """The frames in their order along the normal, and where each lies along it. Raises `NotAGrid`."""
     for frame in frames:
         check_frame(frame)
-    normal = normal_of(frames[0])
-    positions = np.array([frame.position for frame in frames], float)
-    along = positions @ normal
-    order = np.argsort(along, kind="stable")
-    ordered = tuple(frames[index] for index in order)
+    depth = np.array([frame.position for frame in frames], float) @ normal_of(frames[0])
+    order = np.argsort(depth, kind="stable")
+    return tuple(frames[index] for index in order), depth[order]
+
+
+def build_stack(frames: Sequence[Frame]) -> Stack:
+    """Sort along the normal and check. Raises `NotAGrid` with the reason."""
+    ordered, along = along_normal(frames)
+    normal = normal_of(ordered[0])
     if len(ordered) == 1:
+        _check_perpendicular(ordered[0])
         return _single(ordered[0], normal)
-    positions, along = positions[order], along[order]
     _check_steps(along, ordered)
-    step = (positions[-1] - positions[0]) / (len(ordered) - 1)
+    _check_perpendicular(ordered[0])
+    first, last = (np.array(frame.position, float) for frame in (ordered[0], ordered[-1]))
+    step = (last - first) / (len(ordered) - 1)
     _check_tilt(step, normal, len(ordered) - 1)
     affine = _affine(ordered[0], step)
-    warnings = _check_corners(ordered, positions, affine)
-    return Stack(ordered, affine, warnings)
+    worst = _check_corners(ordered, affine)
+    return Stack(ordered, affine, jitter_note(worst), deviation=worst)
 
 
 def _affine(first: Frame, step: Array) -> Array:
@@ -132,7 +155,7 @@ def _check_steps(along: Array, frames: tuple[Frame, ...]) -> None:
     if np.abs(gaps - typical).max() <= rounding_allowance(typical):
         return
     varies = f"the distance between slices varies from {gaps.min():.2f} to {gaps.max():.2f} mm"
-    parts = _even_blocks(gaps, frames)
+    parts = even_blocks(gaps, frames)
     if parts:
         raise NotAGrid(varies, parts=parts)
     base = float(np.median(gaps[gaps < 1.5 * gaps.min()]))
@@ -147,7 +170,7 @@ def _check_steps(along: Array, frames: tuple[Frame, ...]) -> None:
     raise NotAGrid(varies)
 
 
-def _even_blocks(gaps: Array, frames: tuple[Frame, ...]) -> list[tuple[Frame, ...]]:
+def even_blocks(gaps: Array, frames: tuple[Frame, ...]) -> list[tuple[Frame, ...]]:
     """Two or three blocks of at least four evenly spaced slices, each slice in one; none where that is not so."""
     edges = [0]
     for index in range(1, len(gaps)):
@@ -180,19 +203,36 @@ def _check_tilt(step: Array, normal: Array, steps: int) -> None:
         raise NotAGrid(f"the slices are sheared by {angle:.1f} degrees (gantry tilt)")
 
 
-def _check_corners(frames: tuple[Frame, ...], positions: Array, affine: Array) -> tuple[str, ...]:
+def _check_corners(frames: tuple[Frame, ...], affine: Array) -> float:
     """Worst distance between a stated corner and the affine's. Raises `NotAGrid` beyond rounding."""
-    orientations = np.array([frame.orientation for frame in frames], float)
-    spacings = np.array([frame.spacing for frame in frames], float)
-    width = (frames[0].header.get("Columns") or 1) - 1
-    height = (frames[0].header.get("Rows") or 1) - 1
-    worst, index = 0.0, np.arange(len(frames))[:, None]
-    for i, j in ((0, 0), (width, 0), (0, height), (width, height)):
-        stated = positions + orientations[:, :3] * (spacings[:, 1:] * i) + orientations[:, 3:] * (spacings[:, :1] * j)
-        ours = affine[:3, 3] + affine[:3, 0] * i + affine[:3, 1] * j + affine[:3, 2] * index
-        worst = max(worst, float(np.linalg.norm(stated - ours, axis=1).max()))
+    planes = affine[:3, 3] + affine[:3, 2] * np.arange(len(frames))[:, None]
+    worst = corner_deviation(frames, lambda row, column: planes + affine[:3, 0] * column + affine[:3, 1] * row)
     if worst > rounding_allowance(float(np.linalg.norm(affine[:3, 2]))):
         raise NotAGrid(f"the slices lie up to {worst:.2f} mm beside a regular grid")
-    if worst > CORNER_MM:
-        return (f"Slice positions differ by up to {worst:.3f} mm from an even grid.",)
-    return ()
+    return worst
+
+
+def corner_deviation(frames: Sequence[Frame], mapped: Callable[[float, float], Array]) -> float:
+    """Worst distance in mm between the corners that slices state and where `mapped(row, column)` puts them (n, 3)."""
+    header = frames[0].header
+    return worst_corner(places_of(frames), header.get("Rows") or 1, header.get("Columns") or 1, mapped)
+
+
+def places_of(frames: Sequence[Frame]) -> Array:
+    """What every slice states itself: position, row direction, column direction, row and column spacing, (n, 11)."""
+    return np.array([(*f.position, *f.orientation, *f.spacing) for f in frames], np.float64)  # type: ignore[misc]
+
+
+def worst_corner(places: Array, rows: int, columns: int, mapped: Callable[[float, float], Array]) -> float:
+    """`corner_deviation` from `places_of`, for slices of rows x columns pixels (PS3.3 C.7.6.2.1.1)."""
+    worst = 0.0
+    for row in (0, rows - 1):
+        for column in (0, columns - 1):
+            stated = places[:, :3] + places[:, 3:6] * (places[:, 10:] * column) + places[:, 6:9] * places[:, 9:10] * row
+            worst = max(worst, float(np.linalg.norm(stated - mapped(row, column), axis=1).max()))
+    return worst
+
+
+def jitter_note(worst: float) -> tuple[str, ...]:
+    """What is told about positions that are rounded."""
+    return (f"Slice positions differ by up to {worst:.3f} mm from an even grid.",) if worst > CORNER_MM else ()

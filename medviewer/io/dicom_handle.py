@@ -6,15 +6,23 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from medviewer.core.errors import InputRefused
+from medviewer.io.dicom_arrivals import Census
 from medviewer.io.dicom_frames import Frame
-from medviewer.io.dicom_header import EXPLICIT_BE, NATIVE_SYNTAXES, Header
+from medviewer.io.dicom_header import DEFLATED_LE, EXPLICIT_BE, NATIVE_SYNTAXES, Header
+from medviewer.io.dicom_resampling import Resampling
+from medviewer.io.voxel_stream import amount
 
 _PHOTOMETRIC = {
     1: ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"),
     3: ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"),
 }
 _COPY = "Copy it again from its source."
+_MOST_FRAMES = 200_000
+_LARGE_BYTES, _HIGHEST_RATIO = 128 << 20, 40  # what a small deflated file may claim, else bytes per byte of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +80,14 @@ class FrameRef:
     format: PixelFormat
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Handle:
-    """The frames of one entry in the order of k, and what `Volume` needs besides the entry's own fields."""
+    """The acquired frames of one entry in the order of k, and what `Volume` needs besides the entry's own fields.
+
+    `places` (n, 11) is what every slice of a volume states about its own place (see `dicom_geometry.places_of`), None
+    for pictures; `deviation_mm` is how far corners may lie beside the grid because the warnings say so. `plan` is there
+    where the frames are resampled: then k counts the planes of its grid, not the frames.
+    """
 
     frames: tuple[FrameRef, ...]
     series_uid: str | None
@@ -86,6 +99,11 @@ class Handle:
     patient_orientation: tuple[str, str] | None = None
     frame_time_ms: float | None = None
     calibrated_regions: tuple[dict[str, float], ...] = ()
+    places: NDArray[np.float64] | None = None
+    deviation_mm: float = 0.0
+    plan: Resampling | None = None
+    padding: float | None = None  # of voxels that were not scanned, in rescaled values
+    census: Census | None = None
 
 
 def pixel_format(header: Header) -> PixelFormat:
@@ -138,15 +156,37 @@ def check_length(header: Header, pixels: PixelFormat, count: int) -> None:
     if header.pixel_offset is None:
         raise InputRefused(f"{name} has no pixel data.", "Export it again with its images.")
     if header.encapsulated:
-        if pixels.native:
-            raise InputRefused(f"{name} says it is uncompressed but is compressed.", "Export it again.")
-        if 8 * count > header.size - header.pixel_offset:  # each frame has at least the head of one fragment
-            raise InputRefused(f"{name} claims {count} frames and cannot hold them.", _COPY)
-        return
+        _check_encapsulated(header, pixels, count, header.size - header.pixel_offset)
+    else:
+        _check_plain(header, pixels, pixels.frame_bytes * count)
+    if count > _MOST_FRAMES:
+        raise InputRefused(f"{name} claims {count} frames; at most {_MOST_FRAMES} are read.", "Split it first.")
+
+
+def _check_encapsulated(header: Header, pixels: PixelFormat, count: int, held: int) -> None:
+    name = header.path.name
+    if pixels.native:
+        raise InputRefused(f"{name} says it is uncompressed but is compressed.", "Export it again.")
+    if 8 * count > held:  # each frame has at least the head of one fragment
+        raise InputRefused(f"{name} claims {count} frames and cannot hold them.", _COPY)
+
+
+def _check_plain(header: Header, pixels: PixelFormat, expected: int) -> None:
+    name = header.path.name
     if not pixels.native:
         raise InputRefused(f"{name} says it is compressed but is not.", "Export it again.")
-    expected = pixels.frame_bytes * count
-    length = header.pixel_length or 0
-    held = length if not header.size else min(length, header.size - header.pixel_offset)
+    if header.transfer_syntax == DEFLATED_LE:
+        _check_deflated(header, expected)
+    length, offset = header.pixel_length or 0, header.pixel_offset or 0
+    held = length if not header.size else min(length, header.size - offset)
     if held < expected:
         raise InputRefused(f"{name} is cut short: it holds {held} of {expected} bytes of pixels.", _COPY)
+
+
+def _check_deflated(header: Header, expected: int) -> None:
+    size = header.path.stat().st_size
+    if expected > max(_LARGE_BYTES, _HIGHEST_RATIO * size):
+        raise InputRefused(
+            f"{header.path.name} would unpack from {amount(size)} to {amount(expected)}.",
+            "Such a file is not a scan. Export it uncompressed if you trust it.",
+        )

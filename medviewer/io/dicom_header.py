@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medviewer.io.dicom_parser import UNDEFINED, CutShort, Elements, Irregular, NeedMore, Walker
+from medviewer.core.plain_text import one_line
+from medviewer.io.decode_pool import WorkerFailed, ask_about
+from medviewer.io.dicom_parser import UNDEFINED, CutShort, Elements, Irregular, NeedMore, Overfull, Walker
 from medviewer.io.dicom_tags import KEYWORDS, WANTED, decode, shown_name
 
 IMPLICIT_LE, EXPLICIT_LE = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
@@ -103,7 +105,11 @@ def _read_open(path: Path, descriptor: int, size: int) -> Header:
             buffer += os.read(descriptor, max(len(buffer) * 3, 1 << 20))
         except CutShort:
             raise NotReadable(f"{path.name} is cut short. {_COPY}") from None
-        except (Irregular, zlib.error):
+        except Overfull:
+            raise NotReadable(f"{path.name} has more elements than any image needs. Export it again.") from None
+        except Irregular:
+            if DEFLATED_LE.encode() in buffer[:_FIRST_READ]:  # pydicom would inflate it all
+                raise NotReadable(f"{path.name} is damaged or cut short. {_COPY}") from None
             return _read_with_pydicom(path, size)
 
 
@@ -155,21 +161,24 @@ def _parse_deflated(path: Path, buffer: bytes, size: int, start: int) -> Header:
     inflater, inflated = zlib.decompressobj(-zlib.MAX_WBITS), b""
     pending, budget = buffer[start:], 1 << 20
     while True:
-        inflated += inflater.decompress(pending, budget)
-        pending = inflater.unconsumed_tail
-        total = len(inflated) if inflater.eof or not pending else _LONGEST_HEADER * 64
         try:
+            inflated += inflater.decompress(pending, budget)
+            pending = inflater.unconsumed_tail
+            total = len(inflated) if inflater.eof or not pending else _LONGEST_HEADER * 64
             found = Walker(inflated, True, False).walk(0, total)
             return _header(path, 0, DEFLATED_LE, found, ())
         except NeedMore:
             if len(inflated) >= _LONGEST_HEADER or not pending:
-                raise NotReadable(f"{path.name} has no readable header within {len(inflated)} bytes.") from None
+                read = f"{len(inflated) / 1e6:.0f} MB"
+                raise NotReadable(f"{path.name} has no readable header in its first {read}.") from None
             budget = len(inflated) * 3
-        except (Irregular, CutShort):
-            raise NotReadable(f"{path.name} is damaged or cut short. Copy it again from its source.") from None
+        except (Irregular, CutShort, zlib.error):
+            raise NotReadable(f"{path.name} is damaged or cut short. {_COPY}") from None
 
 
 def _header(path: Path, size: int, syntax: str, found: Elements, notes: tuple[str, ...]) -> Header:
+    if found.repeated:
+        notes += ("an element is recorded twice; the last one was used",)
     return Header(
         path, size, syntax, found.raw, found.pixel_offset, _length(found), found.float_pixels, notes, found.pixel_words
     )
@@ -180,27 +189,40 @@ def _length(found: Elements) -> int | None:
 
 
 def _read_with_pydicom(path: Path, size: int) -> Header:
-    """The fallback of record for irregular element streams. Raises `NotReadable`."""
+    """The fallback of record for irregular element streams, in a decode worker. Raises `NotReadable`."""
+    try:
+        found = ask_about("header", path)[0]
+    except WorkerFailed as error:
+        if error.kind == "RecursionError":
+            raise NotReadable(f"{path.name} is nested too deeply to be read. Export it again.") from None
+        if error.kind == "NotReadable":
+            raise NotReadable(error.reason) from None
+        raise NotReadable(f"{path.name} is damaged ({error.kind or error.reason}). {_COPY}") from None
+    values = {keyword: tuple(v) if isinstance(v, list) else v for keyword, v in found["values"].items()}
+    if values.get("SOPClassUID") is None and values.get("Rows") is None:
+        raise NotReadable(f"{path.name} is not a readable DICOM file. {_COPY}")
+    notes = ("the file is irregular; pydicom read its header",)
+    return Header(
+        path, size, found["syntax"], {}, found["offset"], found["length"], False, notes, found["words"], values
+    )
+
+
+def header_task(path: Path) -> tuple[dict[str, Any], bytes]:
+    """In the worker: the wanted elements as pydicom reads them, and where the pixel data lies."""
     import warnings
 
     import pydicom
 
-    try:
-        with warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=list(WANTED))
-            values = {keyword: _plain(dataset, keyword) for keyword in KEYWORDS if keyword in dataset}
-            syntax = str(dataset.file_meta.get("TransferSyntaxUID") or IMPLICIT_LE)
-            pixels = _pixels_here(file.read(12), dataset.original_encoding, file.tell())
-    except RecursionError:
-        raise NotReadable(f"{path.name} is nested too deeply to be read. Export it again.") from None
-    except Exception as error:
-        raise NotReadable(f"{path.name} is damaged ({type(error).__name__}). {_COPY}") from None
-    if values.get("SOPClassUID") is None and values.get("Rows") is None:
-        raise NotReadable(f"{path.name} is not a readable DICOM file. {_COPY}")
-    notes = ("the file is irregular; pydicom read its header",)
-    offset, length = pixels.pixel_offset, _length(pixels)
-    return Header(path, size, syntax, {}, offset, length, False, notes, pixels.pixel_words, values)
+    with warnings.catch_warnings(), path.open("rb") as file:
+        warnings.simplefilter("ignore")
+        dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=list(WANTED))
+        values = {keyword: _plain(dataset, keyword) for keyword in KEYWORDS if keyword in dataset}
+        syntax = str(dataset.file_meta.get("TransferSyntaxUID") or IMPLICIT_LE)
+        if syntax == DEFLATED_LE:
+            raise NotReadable(f"{path.name} is damaged or cut short. {_COPY}")
+        pixels = _pixels_here(file.read(12), dataset.original_encoding, file.tell())
+    found = {"values": values, "syntax": syntax, "offset": pixels.pixel_offset, "words": pixels.pixel_words}
+    return found | {"length": _length(pixels)}, b""
 
 
 def _pixels_here(head: bytes, encoding: tuple[Any, Any], end: int) -> Elements:
@@ -230,8 +252,8 @@ def _plain(dataset: Any, keyword: str) -> Any:
         many = value if isinstance(value, (list, tuple)) or hasattr(value, "append") else [value]
         return tuple(float(v) if kind != "codes" else str(v) for v in many)
     if kind == "name":
-        return shown_name(str(value))
-    return float(value) if kind == "float" else int(value) if kind in ("int", "us") else str(value)
+        return shown_name(one_line(str(value)))
+    return float(value) if kind == "float" else int(value) if kind in ("int", "us") else one_line(str(value))
 
 
 def deflated_start(data: bytes) -> int:

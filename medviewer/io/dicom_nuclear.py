@@ -7,10 +7,12 @@ direction, behind it where Spacing Between Slices is positive, in front of it wh
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from medviewer.io.decode_pool import WorkerFailed, ask_about
 from medviewer.io.dicom_frames import Frame, classic_frame, is_finite, numbers
 from medviewer.io.dicom_header import Header
 
@@ -24,36 +26,47 @@ def is_reconstructed_tomography(header: Header) -> bool:
 
 
 def tomographic_frames(header: Header) -> list[Frame] | None:
-    """The frames with their places, or None where the file does not state them all."""
+    """The frames with their places, or None where the file does not state them all. A decode worker reads them."""
+    try:
+        found = ask_about("detector", header.path)[0]
+        return _placed(header, **found)
+    except WorkerFailed:  # a damaged sequence only means: no place
+        return None
+
+
+def detector_task(path: Path) -> tuple[dict[str, Any], bytes]:
+    """In the worker: place of the first slice, order of the slices and the step between them."""
     import pydicom
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(header.path, force=True, stop_before_pixels=True, specific_tags=_TAGS)
-            return _placed(header, dataset)
-    except Exception:  # a damaged sequence only means: no place
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = pydicom.dcmread(path, force=True, stop_before_pixels=True, specific_tags=_TAGS)
+        (detector,) = dataset.DetectorInformationSequence
+        found = {
+            "order": [int(v) for v in np.atleast_1d(dataset.SliceVector)],
+            "step": float(dataset.SpacingBetweenSlices),
+            "position": [float(v) for v in detector.ImagePositionPatient],
+            "orientation": [float(v) for v in detector.ImageOrientationPatient],
+        }
+    return found, b""
 
 
-def _placed(header: Header, dataset: Any) -> list[Frame] | None:
-    detectors, order = dataset.DetectorInformationSequence, [int(v) for v in np.atleast_1d(dataset.SliceVector)]
-    count, step = header.get("NumberOfFrames") or 1, float(dataset.SpacingBetweenSlices)
-    if len(detectors) != 1 or sorted(order) != list(range(1, count + 1)) or step == 0.0:
+def _placed(
+    header: Header, order: list[int], step: float, position: list[float], orientation: list[float], **_: Any
+) -> list[Frame] | None:
+    count = header.get("NumberOfFrames") or 1
+    start, turned = numbers(tuple(position), 3), numbers(tuple(orientation), 6)
+    if sorted(order) != list(range(1, count + 1)) or step == 0.0 or not (is_finite(start) and is_finite(turned)):
         return None
-    position = numbers(tuple(float(v) for v in detectors[0].ImagePositionPatient), 3)
-    orientation = numbers(tuple(float(v) for v in detectors[0].ImageOrientationPatient), 6)
-    if not (is_finite(position) and is_finite(orientation)):
-        return None
-    directions = np.asarray(orientation, float)
+    directions = np.asarray(turned, float)
     shift = np.cross(directions[:3], directions[3:]) * step
     first = classic_frame(header)
     return [
         Frame(
             header,
             index,
-            tuple(float(v) for v in np.asarray(position) + (number - 1) * shift),
-            orientation,
+            tuple(float(v) for v in np.asarray(start) + (number - 1) * shift),
+            turned,
             first.spacing,
             first.slope,
             first.intercept,

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from medviewer.io.dicom_tags import FLOAT_PIXEL_DATA, PIXEL_DATA, WANTED
 
 UNDEFINED = 0xFFFFFFFF
+MOST_ELEMENTS = 1_000_000  # passed one by one: 2 seconds
+LONGEST_VALUE = 1 << 18  # bytes of one element that is kept
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONG_VR = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 _SHORT_VR = frozenset(
@@ -31,6 +33,10 @@ class CutShort(Exception):
     """An element reaches beyond the end of the file."""
 
 
+class Overfull(Exception):
+    """More elements than any image has: reading on would only cost time."""
+
+
 @dataclass
 class Elements:
     """What the walk found. `pixel_length` is `UNDEFINED` for encapsulated (compressed) pixels."""
@@ -40,6 +46,7 @@ class Elements:
     pixel_length: int = 0
     float_pixels: bool = False
     pixel_words: bool = False  # VR OW: 16-bit words, whatever the samples are
+    repeated: bool = False  # a wanted element is there twice; the last one counts
     end: int = 0
 
 
@@ -49,6 +56,7 @@ class Walker:
     def __init__(self, buffer: bytes, explicit: bool, big_endian: bool) -> None:
         order = ">" if big_endian else "<"
         self.buffer, self.explicit = buffer, explicit
+        self.left = MOST_ELEMENTS
         self.group = struct.Struct(order + "H").unpack_from
         self.short = struct.Struct(order + "HH2sH").unpack_from
         self.long = struct.Struct(order + "I").unpack_from
@@ -74,6 +82,7 @@ class Walker:
         """Elements from `at` to the pixel data, a group beyond `stop_group`, or the end of the file (`total` bytes)."""
         found = Elements(end=at)
         while total - at >= 8:
+            self._count()
             try:
                 if stop_group < 0xFFFF and self._group_at(at) > stop_group:
                     break
@@ -85,6 +94,7 @@ class Walker:
                 found.pixel_offset, found.pixel_length = value, length
                 found.float_pixels, found.pixel_words = tag != PIXEL_DATA, vr == b"OW"
                 break
+            found.repeated |= tag in found.raw
             at = self._pass(found.raw, total, tag, vr, length, value)
             found.end = at
         return found
@@ -112,15 +122,30 @@ class Walker:
         if after > total:
             raise CutShort
         if tag in WANTED:
-            if after > len(self.buffer):
-                raise NeedMore
-            raw[tag] = self.buffer[value:after]
+            self._keep(raw, tag, value, after)
         return after
+
+    def _keep(self, raw: dict[int, bytes], tag: int, value: int, after: int) -> None:
+        """Keep a wanted value; of a sequence only that it is there. An absurdly long value is no number and no name."""
+        if WANTED[tag][1] == "present":
+            raw[tag] = b""
+        elif after - value > LONGEST_VALUE:
+            raw[tag] = b"?"
+        elif after > len(self.buffer):
+            raise NeedMore
+        else:
+            raw[tag] = self.buffer[value:after]
+
+    def _count(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Overfull
 
     def _skip_undefined(self, at: int, explicit: bool) -> int:
         """The offset after a sequence of undefined length that starts at `at`."""
         stack = [explicit]  # one entry per open sequence or item: is its content explicit VR?
         while stack:
+            self._count()
             if at + 8 > len(self.buffer):
                 raise NeedMore
             group, number, length = self.implicit(self.buffer, at)

@@ -6,6 +6,8 @@ import threading
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,20 +83,32 @@ def _read_into(ref: FrameRef, out: Array, at: int) -> None:
 
 
 def _inflate(ref: FrameRef) -> bytes:
-    """The frame's bytes of a deflated file; inflates no more than header and frames need."""
-    from medviewer.io.dicom_header import deflated_start
-
+    """The frame's bytes of a deflated file; inflates no more than header and frames need, and that once."""
     begin = ref.offset + ref.index * ref.format.frame_bytes
     end = begin + ref.format.frame_bytes
-    data = ref.path.read_bytes()
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        inflated = inflater.decompress(data[deflated_start(data) :], end)
-    except zlib.error:
-        raise InputRefused(f"{ref.path.name} is damaged.", "Copy it again from its source.") from None
+    if ref.frames == 1:
+        inflated = _inflated(ref.path, end)
+    else:
+        inflated = _kept_inflated(ref.path, ref.offset + ref.frames * ref.format.frame_bytes)
+        if ref.index == ref.frames - 1:
+            _kept_inflated.cache_clear()
     if len(inflated) < end:
         raise InputRefused(f"{ref.path.name} is cut short.", "Copy it again from its source.")
     return inflated[begin:end]
+
+
+def _inflated(path: Path, length: int) -> bytes:
+    """The first `length` bytes of a deflated data set."""
+    from medviewer.io.dicom_header import deflated_start
+
+    data = path.read_bytes()
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(memoryview(data)[deflated_start(data) :], length)
+    except zlib.error:
+        raise InputRefused(f"{path.name} is damaged.", "Copy it again from its source.") from None
+
+
+_kept_inflated = lru_cache(maxsize=1)(_inflated)  # until the last frame of the file was read
 
 
 def fix_bits(values: Array, pixels: PixelFormat) -> None:
@@ -121,8 +135,13 @@ def read_frames(refs: Sequence[FrameRef], out: Array, progress: Progress, then: 
 
     `then` is called from several threads. Raises `InputRefused`, `Cancelled`.
     """
+    if len({ref.format.native for ref in refs}) > 1:  # a series of which some slices were compressed later
+        for k, ref in enumerate(refs):
+            part = progress.part(k / len(refs), (k + 1) / len(refs))
+            read_frames([ref], out[k : k + 1], part, lambda _, k=k: then(k))  # type: ignore[misc]
+        return
     if not refs[0].format.native:
-        from medviewer.io.decode_pool import decode_into
+        from medviewer.io.decode_frames import decode_into
 
         decode_into(refs, out, progress, then)
         return
@@ -148,7 +167,7 @@ def in_parallel(work: Callable[[int], None], count: int, progress: Progress, tex
             if report:
                 progress.report((k + 1) / count, text)
 
-    progress.check_cancelled()
+    progress.report(0.0, text)  # the other thread may be the one that does most
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(_guarded, drain, stop) if count > 1 else None
         try:

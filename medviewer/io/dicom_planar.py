@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medviewer.core.volume import SeriesEntry
+from medviewer.io.decode_pool import WorkerFailed, ask_about
 from medviewer.io.dicom_classes import is_planar
 from medviewer.io.dicom_facts import facts_of, patient_of, title_of, units_of, value_warnings, window_of
 from medviewer.io.dicom_frames import Frame, is_finite, numbers
@@ -95,18 +96,24 @@ def ultrasound_regions(header: Header) -> Regions:
     """Calibrated regions (PS3.3 C.8.5.5): pixels x0 y0 x1 y1 and mm per pixel dx dy; only those in centimetres."""
     if not header.get("SequenceOfUltrasoundRegions"):
         return ()
+    try:
+        found = ask_about("regions", header.path)[0]["regions"]
+    except WorkerFailed:  # a damaged sequence only means: not calibrated
+        return ()
+    return tuple(found)
+
+
+def regions_task(path: Path) -> tuple[dict[str, Any], bytes]:
+    """In the worker: the calibrated regions of a file."""
     import pydicom
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(
-                header.path, force=True, stop_before_pixels=True, specific_tags=["SequenceOfUltrasoundRegions"]
-            )
-            regions = [_region(item) for item in dataset.get("SequenceOfUltrasoundRegions") or ()]
-    except Exception:  # a damaged sequence only means: not calibrated
-        return ()
-    return tuple(region for region in regions if region is not None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = pydicom.dcmread(
+            path, force=True, stop_before_pixels=True, specific_tags=["SequenceOfUltrasoundRegions"]
+        )
+        regions = [_region(item) for item in dataset.get("SequenceOfUltrasoundRegions") or ()]
+    return {"regions": [region for region in regions if region is not None]}, b""
 
 
 def _region(item: Any) -> dict[str, float] | None:

@@ -17,16 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medviewer.core.progress import Progress, silent
+from medviewer.core.regularisation import Regularisation
 from medviewer.core.volume import Refused, ScanResult, SeriesEntry, Source, Volume
 from medviewer.io.decode_codecs import unsupported
+from medviewer.io.decode_frames import Undecoded
+from medviewer.io.dicom_arrivals import Times, arrival_note, census, folder_times
 from medviewer.io.dicom_classes import not_an_image
+from medviewer.io.dicom_corners import check_corners
 from medviewer.io.dicom_entries import series_entries
 from medviewer.io.dicom_files import candidates
 from medviewer.io.dicom_handle import Handle
 from medviewer.io.dicom_header import Header, NotReadable, read_header
+from medviewer.io.dicom_irregular import MOST_MISSING
+from medviewer.io.dicom_patients import identity_of
+from medviewer.io.dicom_resample import read_plane, read_resampled
 from medviewer.io.dicom_values import read_values
 
 Array = NDArray[Any]
+_MOST_LOST = 3  # slices that cannot be decoded; each may take a decoder's whole time limit
 
 
 def scan(path: Path, progress: Progress | None = None) -> ScanResult:
@@ -37,22 +45,24 @@ def scan(path: Path, progress: Progress | None = None) -> ScanResult:
     """
     path, progress = Path(path), progress or silent()
     files, refused, chosen = candidates(path)
+    times = folder_times(files)
     headers, damaged = _read_headers(files, refused, progress)
-    result = _warn_of_damaged(_assemble(headers, path, refused), damaged)
+    result = _warn_of_damaged(_assemble(headers, path, refused, times), damaged)
     if chosen is None:
         return result
     alone = [header for header in headers if header.path == chosen]
     return _around_file(result, chosen) or _alone(alone, path, result)
 
 
-def _assemble(headers: Sequence[Header], path: Path, refused: Sequence[Refused]) -> ScanResult:
+def _assemble(headers: Sequence[Header], path: Path, refused: Sequence[Refused], times: Times) -> ScanResult:
     series: list[list[SeriesEntry]] = []
     refusals = list(refused)
     for key, group in _series(headers).items():
         found = series_entries(group, key, path)
         refusals += found.refused
         if found.entries:
-            series.append(found.entries)
+            counted = census(group, times)
+            series.append([replace(e, handle=replace(e.handle, census=counted)) for e in found.entries])
     series.sort(key=lambda entries: _as_listed(entries[0]))
     return ScanResult(tuple(entry for entries in series for entry in entries), tuple(refusals))
 
@@ -109,7 +119,7 @@ def _series(headers: Sequence[Header]) -> dict[str, list[Header]]:
 
 def _stand_in_id(header: Header) -> str:
     """A stable id where the series UID was removed (anonymised files): made of the folder's name and the study."""
-    parts = [header.path.parent.name]
+    parts = [header.path.parent.name, repr(identity_of(header))]
     for keyword in ("StudyInstanceUID", "Modality", "SeriesNumber", "SeriesDescription", "FrameOfReferenceUID"):
         parts.append(str(header.get(keyword)))
     return "no-uid-" + hashlib.sha1("|".join(parts).encode(), usedforsecurity=False).hexdigest()[:12]
@@ -128,7 +138,7 @@ def _around_file(result: ScanResult, chosen: Path) -> ScanResult | None:
 
 def _alone(headers: Sequence[Header], path: Path, result: ScanResult) -> ScanResult:
     """The file by itself, where its series cannot be opened; the reason stays as a warning."""
-    single = _assemble(headers, path, ())
+    single = _assemble(headers, path, (), {})
     if not single.entries or not result.refused:
         return ScanResult((), result.refused)
     note = f"Only this file is shown, because its series cannot be opened: {result.refused[0].reason}"
@@ -136,20 +146,65 @@ def _alone(headers: Sequence[Header], path: Path, result: ScanResult) -> ScanRes
 
 
 def load(entry: SeriesEntry, progress: Progress | None = None) -> Volume:
-    """The voxels of one entry. Raises `InputRefused` if they are damaged or too many, `Cancelled`."""
+    """The voxels of one entry. Raises `InputRefused` if they are damaged or too many, `Cancelled`.
+
+    A few slices that cannot be decoded are left out as if their files were missing, with a warning that names them;
+    the volume is then resampled over the gap, or is shorter.
+    """
+    progress, frames = progress or silent(), len(entry.handle.frames)
+    while True:
+        try:
+            return _load(entry, progress)
+        except Undecoded as error:
+            entry = _without(entry, error, frames)
+
+
+def _without(entry: SeriesEntry, error: Undecoded, frames: int) -> SeriesEntry:
+    """The series, once of `frames` slices, without the one that cannot be decoded. Raises the error if that fails."""
+    refs = entry.handle.frames
+    paths = list(dict.fromkeys(ref.path for ref in refs if ref.path != error.path))
+    lost = frames - len(paths)
+    if entry.kind != "volume" or len(paths) != len(refs) - 1 or lost > min(_MOST_LOST, MOST_MISSING * frames):
+        raise error
+    found = _assemble([read_header(path) for path in paths], entry.path, (), {}).entries
+    if len(found) != 1 or found[0].kind != "volume" or len(found[0].handle.frames) != len(paths):
+        raise error
+    note = f"{error.message} It was left out of this series."
+    warnings = dict.fromkeys((*found[0].warnings, *entry.warnings, note))
+    return replace(found[0], id=entry.id, title=entry.title, warnings=tuple(warnings))
+
+
+def _load(entry: SeriesEntry, progress: Progress) -> Volume:
     handle: Handle = entry.handle
-    values, warnings = read_values(handle.frames, progress or silent())
-    return _volume(entry, handle, values, warnings)
+    check_corners(entry)
+    if handle.plan is None:
+        values, warnings = read_values(handle.frames, progress)
+        return volume_of(entry, handle, values, (*warnings, *arrival_note(handle.census)), None)
+    regular = read_resampled(handle.frames, handle.plan, handle.padding, progress)
+    done = replace(handle.plan.regularisation, outside=regular.outside)
+    return volume_of(entry, handle, regular.array, arrival_note(handle.census), done)
 
 
-def _volume(entry: SeriesEntry, handle: Handle, values: Array, warnings: tuple[str, ...]) -> Volume:
+def _source(entry: SeriesEntry, handle: Handle) -> Source:
+    """Files in the order of k; a resampled volume has planes that are no single image, so it names no instances."""
     refs = handle.frames
-    numbers = tuple(ref.index + 1 for ref in refs) if refs[0].frames > 1 else ()
     one_file = len({ref.path for ref in refs}) == 1
     files = (refs[0].path,) if one_file else tuple(ref.path for ref in refs)
-    source = Source(
-        "dicom", entry.path, files, handle.series_uid, handle.instance_uids, numbers, handle.instance_numbers
+    source = Source("dicom", entry.path, files, handle.series_uid)
+    if handle.plan is not None:
+        return source
+    numbers = tuple(ref.index + 1 for ref in refs) if refs[0].frames > 1 else ()
+    return replace(
+        source,
+        instance_uids=handle.instance_uids,
+        frame_numbers=numbers,
+        instance_numbers=handle.instance_numbers,
     )
+
+
+def volume_of(
+    entry: SeriesEntry, handle: Handle, values: Array, warnings: tuple[str, ...], done: Regularisation | None
+) -> Volume:
     return Volume(
         array=values,
         affine=entry.affine_lps,
@@ -163,18 +218,25 @@ def _volume(entry: SeriesEntry, handle: Handle, values: Array, warnings: tuple[s
         id=entry.id,
         title=entry.title,
         patient=entry.patient,
-        source=source,
+        source=_source(entry, handle),
         patient_orientation=handle.patient_orientation,
         window=handle.window,
         inverted=handle.inverted,
         frame_time_ms=handle.frame_time_ms,
         calibrated_regions=handle.calibrated_regions,
+        regularisation=done,
     )
 
 
 def load_slice(entry: SeriesEntry, k: int) -> Array:
-    """One slice or frame alone, rescaled: (columns, rows), or (columns, rows, 3) RGB. Raises `InputRefused`."""
-    values, _ = read_values(entry.handle.frames[k : k + 1], silent())
+    """Slice or frame k alone, rescaled: (columns, rows), or (columns, rows, 3) RGB. Raises `InputRefused`.
+
+    Where the series is resampled, voxels outside of all slices may hold another fill value than in the volume.
+    """
+    handle: Handle = entry.handle
+    if handle.plan is not None:
+        return read_plane(handle.frames, handle.plan, k, handle.padding, silent())
+    values, _ = read_values(handle.frames[k : k + 1], silent())
     return np.asarray(values[:, :, 0])
 
 
@@ -183,4 +245,4 @@ def load_thumbnail(entry: SeriesEntry, size: int = 96) -> NDArray[np.uint8]:
     from medviewer.io.dicom_values import thumbnail_of
 
     handle: Handle = entry.handle
-    return thumbnail_of(load_slice(entry, len(handle.frames) // 2), size, handle.window, handle.inverted)
+    return thumbnail_of(load_slice(entry, entry.shape_xyz[2] // 2), size, handle.window, handle.inverted)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Any, Literal
+
+from medviewer.core.plain_text import one_line
 
 Kind = Literal["text", "name", "code", "codes", "uid", "float", "floats", "int", "us", "fd", "present"]
 
@@ -102,6 +105,10 @@ WANTED: dict[int, tuple[str, Kind]] = {
     0x52009229: ("SharedFunctionalGroupsSequence", "present"),
     0x52009230: ("PerFrameFunctionalGroupsSequence", "present"),
 }
+# A date or age that is none may be any text, also a name.
+_DATE, _AGE = re.compile(r"\d{8}|\d{4}[.\-]\d{2}[.\-]\d{2}"), re.compile(r"\d{1,3}[DWMYdwmy]?")
+_SHAPES = {0x00080020: _DATE, 0x00080021: _DATE, 0x00080022: _DATE, 0x00080023: _DATE, 0x00100030: _DATE,
+           0x00101010: _AGE}  # fmt: skip
 KEYWORDS: dict[str, int] = {keyword: tag for tag, (keyword, _) in WANTED.items()}
 
 
@@ -115,7 +122,9 @@ def decode(tag: int, raw: bytes, big_endian: bool, encodings: tuple[str, ...]) -
             return True
         if kind in ("text", "name"):
             return _text(raw, encodings, kind == "name") or None
-        return _ascii(kind, raw.decode("ascii", "replace").strip(" \0\r\n\t"))
+        value = _ascii(kind, raw.decode("ascii", "replace").strip(" \0\r\n\t"))
+        shape = _SHAPES.get(tag)
+        return value if shape is None or value is None or shape.fullmatch(value) else None
     except (ValueError, struct.error, OverflowError):
         return None
 
@@ -139,14 +148,14 @@ def _ascii(kind: str, text: str) -> Any:
         return float(first)
     if kind == "int":
         return int(float(first))
-    return first
+    return one_line(first)
 
 
 def _text(raw: bytes, encodings: tuple[str, ...], is_name: bool) -> str:
     plain = raw.isascii() and b"\x1b" not in raw
     text = raw.decode("ascii") if plain else _foreign_text(raw, encodings)
     text = text.strip(" \0\r\n\t")
-    return shown_name(text) if is_name else text.split("\\")[0].strip()
+    return shown_name(one_line(text)) if is_name else one_line(text.split("\\")[0])
 
 
 def _foreign_text(raw: bytes, encodings: tuple[str, ...]) -> str:

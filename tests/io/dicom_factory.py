@@ -179,3 +179,32 @@ def _item(**values: Any) -> Dataset:
     for keyword, value in values.items():
         setattr(item, keyword, value)
     return item
+
+
+Depth = Callable[[int], float]
+
+
+class Placed(Series):
+    """Slices at any depth (mm along the normal), shifted by any (row, column) mm inside their plane."""
+
+    depth: Depth = staticmethod(lambda k: 3.0 * k)
+    aside: Callable[[int], tuple[float, float]] = staticmethod(lambda k: (0.0, 0.0))
+
+    def position(self, k: int) -> NDArray[np.float64]:
+        """ImagePositionPatient of slice k."""
+        row, column = np.array(self.orientation[:3]), np.array(self.orientation[3:])
+        u, v = self.aside(k)
+        return np.asarray(self.origin + np.cross(row, column) * self.depth(k) + row * u + column * v)
+
+
+def placed(depth: Depth | None = None, aside: Any = None, **recipe: Any) -> Placed:
+    """A `Placed` series with these places."""
+    series = Placed(**recipe)
+    series.depth = depth or series.depth
+    series.aside = aside or series.aside
+    return series
+
+
+def shear(degrees: float) -> tuple[float, float, float]:
+    """The `Series.shear` of a gantry tilt, for slices 3 mm apart."""
+    return (0.0, 3.0 * float(np.tan(np.radians(degrees))), 0.0)

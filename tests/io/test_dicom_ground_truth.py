@@ -60,6 +60,28 @@ def test_equals_its_ground_truth(shared_data: Path, name: str) -> None:
     np.testing.assert_allclose(volume.array, expected, rtol=1e-5, atol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["ct_j2k_totalseg_20", "mr_pd_papaya_20"])
+def test_without_its_middle_slices_it_says_so_and_the_rest_stays_right(
+    shared_data: Path, tmp_path: Path, name: str
+) -> None:
+    """As Slicer's test of its readers: the last slice must stay where it was, and what was acquired is not touched."""
+    whole = open_only(shared_data / "dicom" / name)
+    middle = whole.shape[2] // 2
+    gone = set(whole.source.files[middle - 1 : middle + 2])
+    for file in set(whole.source.files) - gone:
+        (tmp_path / file.name).symlink_to(file.resolve())
+    volume = open_only(tmp_path)
+    assert volume.regularisation is not None
+    assert volume.regularisation.interpolated == (middle - 1, middle, middle + 1)
+    assert volume.shape == whole.shape
+    np.testing.assert_allclose(volume.affine, whole.affine, atol=5e-3)  # positions of the MR are rounded to 0.1 mm
+    kept = [k for k in range(whole.shape[2]) if k not in volume.regularisation.interpolated]
+    np.testing.assert_array_equal(volume.array[:, :, kept], whole.array[:, :, kept])
+    filled = volume.array[:, :, middle]
+    between = np.sort([whole.array[:, :, middle - 2], whole.array[:, :, middle + 2]], axis=0)
+    assert ((filled >= between[0] - 1) & (filled <= between[1] + 1)).all()
+
+
 def test_jpeg_2000_ct_lies_on_its_label_grid(shared_data: Path) -> None:
     folder = shared_data / "ct3d" / "totalsegmentator"
     image, label = (folder / f"example_ct_dicom{end}.nii.gz" for end in ("", "_label"))

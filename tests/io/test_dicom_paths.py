@@ -28,11 +28,13 @@ def test_single_file_offers_its_series_and_says_so(tmp_path: Path) -> None:
 
 
 def test_single_file_of_a_broken_series_is_shown_alone(tmp_path: Path) -> None:
-    paths = Series(slices=6).write(tmp_path)
-    paths[3].unlink()
+    def other_person(dataset: Dataset, k: int) -> None:
+        dataset.PatientID = f"S{k // 3}"
+
+    paths = Series(slices=6, edit=other_person).write(tmp_path)
     result = dicom_series.scan(paths[1])
     assert [entry.shape_xyz[2] for entry in result.entries] == [1]
-    assert any("missing" in warning for warning in result.entries[0].warnings)
+    assert any("2 different patients" in warning for warning in result.entries[0].warnings)
 
 
 def test_sources_are_not_changed(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_the_source_series_is_conformant_and_anonymous(tmp_path: Path, modality:
         assert errors_of(file) == []
         dataset = pydicom.dcmread(file)
         assert dataset.PatientName == ""
-        assert dataset.PatientID == ""
+        assert dataset.PatientID.startswith("unknown-")
         assert dataset.DerivationDescription.startswith("Converted by medviewer from nifti")
         assert dataset.ImageType[0] == "DERIVED"
         for value in (*dataset.ImagePositionPatient, *dataset.ImageOrientationPatient, *dataset.PixelSpacing):
@@ -262,3 +262,45 @@ def test_large_stacks_hold_the_slices_with_a_mask(tmp_path: Path, monkeypatch: p
     assert errors_of(tmp_path / "s.dcm") == []
     assert len(dataset.ReferencedSeriesSequence[0].ReferencedInstanceSequence) == 5
     save(tmp_path / "e.dcm", scan, segments(scan)[2:])
+
+
+@pytest.mark.parametrize("used", [(0, 4), (6,), (0,), (2, 3)])
+def test_the_slice_spacing_of_a_large_stack_is_the_scans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(dicom_seg, "_LARGE_STACK", 100)
+    scan = as_dicom(tmp_path / "ct", volume(oblique()))
+    mask = np.zeros(scan.shape, np.bool_)
+    mask[2:5, 3:6, list(used)] = True
+    dataset = save(tmp_path / "s.dcm", scan, [Segment("Far apart", mask)])
+    measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert measures.SpacingBetweenSlices == pytest.approx(4.3, abs=1e-4)
+    assert errors_of(tmp_path / "s.dcm") == []
+
+
+def test_a_name_that_the_sources_charset_cannot_hold_makes_it_utf_8(tmp_path: Path) -> None:
+    scan = as_dicom(tmp_path / "ct", volume(oblique()), SpecificCharacterSet="ISO_IR 100")
+    assert save(tmp_path / "a.dcm", scan, segments(scan)).SpecificCharacterSet == "ISO_IR 100"
+    made = [segments(scan)[0].changed(name="左腎")]
+    dataset = save(tmp_path / "b.dcm", scan, made)
+    assert dataset.SpecificCharacterSet == "ISO_IR 192"
+    assert (dataset.SegmentSequence[0].SegmentLabel, str(dataset.PatientName)) == ("左腎", "Müller^Eva")
+
+
+def test_no_number_of_the_computer_is_written(tmp_path: Path) -> None:
+    import uuid
+
+    scan = as_dicom(tmp_path / "ct", volume(oblique()))
+    dataset = save(tmp_path / "s.dcm", scan, segments(scan))
+    assert str(uuid.getnode()) not in str(dataset)
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    scan = as_dicom(tmp_path / "ct", volume(oblique()))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=2000))
+    with pytest.raises(OutputNotWritten, match="not enough memory"):
+        save(tmp_path / "s.dcm", scan, segments(scan))
