@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import struct
-from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medviewer.core.errors import InputRefused
+from medviewer.io.decode_checks import Damaged, check_htj2k, check_jpeg, check_lossless_jpeg, check_rle
+from medviewer.io.decode_fragments import frame_bytes
 from medviewer.io.dicom_color import to_rgb
 from medviewer.io.dicom_handle import PixelFormat
 from medviewer.io.dicom_header import NATIVE_SYNTAXES
@@ -30,17 +32,27 @@ class Undecodable(Exception):
     """Why a frame was not decoded; the caller names the file."""
 
 
+def frame_task(
+    path: Path, offset: int, index: int, frames: int, pixels: dict[str, Any]
+) -> tuple[dict[str, Any], bytes]:
+    """In the worker: one frame of a file, its stored values as bytes."""
+    form = PixelFormat(**pixels)
+    data = frame_bytes(path, offset, index, frames, form.transfer_syntax)
+    return {}, decode_frame(data, form).tobytes()
+
+
 def decode_frame(data: bytes, pixels: PixelFormat) -> Array:
     """Stored values (rows, columns) in the stored type, or RGB uint8 (rows, columns, 3). Raises `Undecodable`."""
     syntax = pixels.transfer_syntax
     if syntax not in SUPPORTED:
         raise Undecodable(f"its compression ({syntax}) is not supported")
-    if syntax == _RLE:
-        samples = _rle(data, pixels)
-    else:
+    try:
+        if syntax == _RLE:
+            return _as_stored(_rle(data, pixels), pixels)
         _check_size(data, pixels)
-        samples = _decode(data, pixels)
-    return _as_stored(samples, pixels)
+        return _as_stored(_decode(data, pixels), pixels)
+    except Damaged as error:
+        raise Undecodable(str(error)) from None
 
 
 def _decode(data: bytes, pixels: PixelFormat) -> Array:
@@ -48,14 +60,19 @@ def _decode(data: bytes, pixels: PixelFormat) -> Array:
 
     syntax = pixels.transfer_syntax
     if syntax in _JPEG:
-        return _jpeg(data, pixels)
+        check_jpeg(data)
+        samples = _jpeg(data, pixels)
+        if syntax in _JPEG_LOSSLESS and pixels.samples == 1:
+            check_lossless_jpeg(data, samples)
+        return samples
     if syntax in _JPEG_LS:
         return np.asarray(imagecodecs.jpegls_decode(data))
     if syntax in _JPEG_XL:
         return np.asarray(imagecodecs.jpegxl_decode(data))
+    samples = np.asarray(imagecodecs.jpeg2k_decode(data, numthreads=1))
     if syntax in _HTJ2K:
-        return np.asarray(imagecodecs.htj2k_decode(data))
-    return np.asarray(imagecodecs.jpeg2k_decode(data, numthreads=1))
+        check_htj2k(data, samples)
+    return samples
 
 
 def _jpeg(data: bytes, pixels: PixelFormat) -> Array:
@@ -87,7 +104,7 @@ def is_rgb_after_decoding(pixels: PixelFormat) -> bool:
 def _rle(data: bytes, pixels: PixelFormat) -> Array:
     import imagecodecs
 
-    _check_rle_header(data, pixels.samples * (pixels.bits_allocated // 8))
+    check_rle(data, pixels.samples * (pixels.bits_allocated // 8), pixels.rows * pixels.columns)
     dtype = np.dtype(f"<u{pixels.bits_allocated // 8}")
     values = np.frombuffer(imagecodecs.dicomrle_decode(data, dtype), dtype)
     count = pixels.samples * pixels.rows * pixels.columns
@@ -95,16 +112,6 @@ def _rle(data: bytes, pixels: PixelFormat) -> Array:
         raise Undecodable(f"its RLE data holds {values.size} of {count} values")
     planes = values[:count].reshape(pixels.samples, pixels.rows, pixels.columns)
     return np.ascontiguousarray(np.moveaxis(planes, 0, -1)) if pixels.samples > 1 else planes[0].copy()
-
-
-def _check_rle_header(data: bytes, expected: int) -> None:
-    """Number and places of the segments (PS3.5 G.5), before a decoder follows them."""
-    head = struct.unpack_from("<16I", data) if len(data) >= 64 else (0,)
-    if head[0] != expected:
-        raise Undecodable(f"its RLE data has {head[0]} segments instead of {expected}")
-    starts = (*head[1 : 1 + expected], len(data))
-    if starts[0] < 64 or any(a >= b for a, b in pairwise(starts)):
-        raise Undecodable("its RLE segments lie outside of the data")
 
 
 def _as_stored(samples: Array, pixels: PixelFormat) -> Array:

@@ -1,4 +1,4 @@
-"""Keeps at most two decode workers, hands them frames, and replaces one that dies or hangs. Safe from any thread."""
+"""Keeps at most two decode workers, hands them requests, and replaces one that dies or hangs. Safe from any thread."""
 
 from __future__ import annotations
 
@@ -10,24 +10,28 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from medviewer.io.decode_limits import Guard, needs_watching, windows_job
 
-from medviewer.core.errors import InputRefused
-from medviewer.core.progress import Progress
-from medviewer.io.decode_codecs import unsupported
-from medviewer.io.dicom_handle import FrameRef
-from medviewer.io.dicom_pixels import THREADS, Then, in_parallel, stored_dtype
+WORKERS = 2
+START_SECONDS = 30.0  # for a worker to start and to load the library of a task
+SECONDS = 4.0  # for one request, before what its size adds
+_LONGEST_ANSWER = 64 << 20  # bytes of JSON
+STOPPED = "the decoder stopped, took too long or ran out of memory"
 
-WORKERS = THREADS
-START_SECONDS = 30.0  # for a worker to start
-FRAME_SECONDS, MEGAPIXEL_SECONDS = 4.0, 5.0  # for one frame, and more for large ones
-_HINT = "Copy it again from its source, or export it uncompressed."
+
+class WorkerFailed(Exception):
+    """A request got no usable answer.
+
+    `reason` is a clause, or the sentence of a refusal, which has a `hint`; `kind` is the name of the error, "" if the
+    worker died.
+    """
+
+    def __init__(self, reason: str, kind: str = "", hint: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.kind, self.hint = reason, kind, hint
 
 
 class _Died(Exception):
@@ -37,39 +41,44 @@ class _Died(Exception):
 class DecodeWorker:
     """One worker process and its two pipes. Used by one thread at a time."""
 
-    def __init__(self) -> None:
-        root = str(Path(__file__).resolve().parents[2])
-        paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
-        environment = os.environ | {"PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    def __init__(self, watched: bool) -> None:
+        self.watched = watched
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "medviewer.io.decode_worker"],
+            [sys.executable, "-P", "-m", "medviewer.io.decode_worker", *(["watched"] if watched else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment,
+            env=_environment(),
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
+        self.job = windows_job(self.process)
+        self._prepared: set[str] = set()
 
     @property
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def ask(self, request: dict[str, Any], timeout: float, most: int) -> tuple[dict[str, Any], bytes]:
+    def prepare(self, task: str) -> None:
+        """Have the library of a task loaded, so that its time limit is for the work alone. Raises `_Died`."""
+        if task not in self._prepared:
+            self.ask({"do": "prepare", "task": task}, START_SECONDS, 0)
+            self._prepared.add(task)
+
+    def ask(self, request: dict[str, Any], seconds: float, most: int) -> tuple[dict[str, Any], bytes]:
         """Send one request and read its answer of at most `most` bytes. Raises `_Died`."""
-        guard = threading.Timer(timeout, self.process.kill)
-        guard.daemon = True
-        guard.start()
-        try:
-            text = json.dumps(request).encode()
-            assert self.process.stdin is not None
-            self.process.stdin.write(struct.pack("<I", len(text)) + text)
-            self.process.stdin.flush()
-            described = json.loads(self._read(struct.unpack("<I", self._read(4))[0]))
-            return described, self._read(min(int(described["bytes"]), most))
-        except (OSError, ValueError, struct.error):
-            raise _Died from None
-        finally:
-            guard.cancel()
+        with Guard(self.process.pid, seconds, self.process.kill, self.watched):
+            try:
+                text = json.dumps(request).encode()
+                assert self.process.stdin is not None
+                self.process.stdin.write(struct.pack("<I", len(text)) + text)
+                self.process.stdin.flush()
+                described = json.loads(self._read(min(struct.unpack("<I", self._read(4))[0], _LONGEST_ANSWER)))
+                length = int(described["bytes"])
+                if length > most:
+                    raise _Died
+                return described, self._read(length)
+            except (OSError, ValueError, struct.error):
+                raise _Died from None
 
     def _read(self, count: int) -> bytes:
         assert self.process.stdout is not None
@@ -88,28 +97,47 @@ class DecodeWorker:
                     pipe.close()
 
 
-class DecodePool:
-    """Workers are started on first use and kept; a broken one is thrown away."""
+def _environment() -> dict[str, str]:
+    root = str(Path(__file__).resolve().parents[2])
+    paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
+    return os.environ | {"PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
-    def __init__(self) -> None:
+
+class DecodePool:
+    """Workers are started on first use and kept; a broken one is thrown away, and counted in `deaths`."""
+
+    def __init__(self, watched: bool | None = None) -> None:
+        self._watched = needs_watching() if watched is None else watched
         self._idle: list[DecodeWorker] = []
         self._lock = threading.Lock()
         self._places = threading.Semaphore(WORKERS)
+        self.deaths = 0
 
-    def ask(
-        self, request: dict[str, Any], timeout: float = FRAME_SECONDS, most: int = 0
-    ) -> tuple[dict[str, Any], bytes]:
-        """One request on a free worker, see `DecodeWorker.ask`. Raises `_Died`."""
+    def ask(self, request: dict[str, Any], seconds: float = SECONDS, most: int = 0) -> tuple[dict[str, Any], bytes]:
+        """One request on a free worker, see `DecodeWorker.ask`. Raises `WorkerFailed`."""
         with self._places:
-            worker = self._take()
             try:
-                found = worker.ask(request, timeout, most)
-            except BaseException:
-                worker.close()
-                raise
+                described, data = self._ask(request | {"seconds": seconds}, seconds, most)
+            except _Died:
+                raise WorkerFailed(STOPPED) from None
+        if "error" in described:
+            raise WorkerFailed(*(str(described[key]) for key in ("error", "kind", "hint")))
+        return described, data
+
+    def _ask(self, request: dict[str, Any], seconds: float, most: int) -> tuple[dict[str, Any], bytes]:
+        worker = self._take()
+        try:
+            if "path" in request:
+                worker.prepare(request["do"])
+            found = worker.ask(request, seconds, most)
+        except BaseException:
+            worker.close()
             with self._lock:
-                self._idle.append(worker)
-            return found
+                self.deaths += 1
+            raise
+        with self._lock:
+            self._idle.append(worker)
+        return found
 
     def _take(self) -> DecodeWorker:
         with self._lock:
@@ -118,13 +146,7 @@ class DecodePool:
                 if worker.alive:
                     return worker
                 worker.close()
-        worker = DecodeWorker()
-        try:
-            worker.ask({"do": "start"}, START_SECONDS, 0)
-        except BaseException:
-            worker.close()
-            raise
-        return worker
+        return DecodeWorker(self._watched)
 
     def close(self) -> None:
         """End all idle workers."""
@@ -138,48 +160,32 @@ POOL = DecodePool()
 atexit.register(POOL.close)
 
 
-def decode(ref: FrameRef, timeout: float | None = None) -> NDArray[Any]:
-    """One compressed frame: stored values (rows, columns), or RGB uint8 (rows, columns, 3). Raises `InputRefused`."""
-    if timeout is None:
-        timeout = FRAME_SECONDS + MEGAPIXEL_SECONDS * ref.format.rows * ref.format.columns * 1e-6
-    refusal = unsupported(ref.format.transfer_syntax, ref.path.name)
-    if refusal is not None:
-        raise refusal
-    request = {
-        "path": os.path.abspath(ref.path),
-        "offset": ref.offset,
-        "index": ref.index,
-        "frames": ref.frames,
-        "format": asdict(ref.format),
-    }
-    shape, dtype = _expected(ref)
-    count = int(np.prod(shape)) * dtype.itemsize
+def ask(task: str, path: Path, seconds: float, most: int = 0, **arguments: Any) -> tuple[dict[str, Any], bytes]:
+    """Have a worker do one of decode_worker.TASKS on a file: (JSON, at most `most` bytes). Raises `WorkerFailed`."""
+    return POOL.ask({"do": task, "path": os.path.abspath(path), "arguments": arguments}, seconds, most)
+
+
+def ask_about(task: str, path: Path, most: int = 0, **arguments: Any) -> tuple[dict[str, Any], bytes]:
+    """Like `ask`, for what is said beside the pixels: 4 s for a file of 10 MB, a minute at most. Raises `WorkerFailed`.
+
+    A file that cost a worker its life is not tried twice: opening one file asks the same again for it alone.
+    """
     try:
-        described, data = POOL.ask(request, timeout, count)
-    except _Died:
-        raise InputRefused(
-            f"{ref.path.name} could not be decoded: the decoder stopped, took too long or ran out of memory.", _HINT
-        ) from None
-    if "error" in described:
-        raise InputRefused(f"{ref.path.name} could not be decoded: {described['error']}.", _HINT)
-    if len(data) != count:
-        raise InputRefused(f"{ref.path.name} could not be decoded: its image has another size than it says.", _HINT)
-    return np.frombuffer(data, dtype).reshape(shape)
+        status = path.stat()
+    except OSError as error:
+        raise WorkerFailed(str(error.strerror), "OSError") from None
+    key = (task, os.path.abspath(path), status.st_mtime_ns, status.st_size)
+    if key in _DEADLY:
+        raise WorkerFailed(STOPPED)
+    try:
+        return ask(task, path, min(60.0, 3.5 + status.st_size * 5e-8), most, **arguments)
+    except WorkerFailed as error:
+        if not error.kind:
+            _DEADLY[key] = None
+            while len(_DEADLY) > _MOST_DEADLY:
+                _DEADLY.pop(next(iter(_DEADLY)))
+        raise
 
 
-def _expected(ref: FrameRef) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of a decoded frame; the worker's own word is not taken for it."""
-    pixels = ref.format
-    if pixels.samples > 1:
-        return (pixels.rows, pixels.columns, 3), np.dtype(np.uint8)
-    return (pixels.rows, pixels.columns), stored_dtype(pixels)
-
-
-def decode_into(refs: Sequence[FrameRef], out: NDArray[Any], progress: Progress, then: Then) -> None:
-    """All frames into `out` (n, rows, columns[, 3]), two at a time. Raises `InputRefused`, `Cancelled`."""
-
-    def fill(k: int) -> None:
-        out[k] = decode(refs[k])
-        then(k)
-
-    in_parallel(fill, len(refs), progress, "Decoding slices")
+_DEADLY: dict[tuple[str, str, int, int], None] = {}
+_MOST_DEADLY = 1000

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medviewer.core.errors import InputRefused, UserError
 from medviewer.core.geometry import spacing_of
 from medviewer.core.progress import Progress, silent
-from medviewer.core.volume import Kind, Refused, ScanResult, SeriesEntry, Source, Volume
+from medviewer.core.volume import Kind, ScanResult, SeriesEntry, Source, Volume
 from medviewer.io.metaimage_header import MetaInfo, read_info
 from medviewer.io.modality_guess import guess
 from medviewer.io.nifti import replace_non_finite
+from medviewer.io.single_file import listed, readable
 from medviewer.io.voxel_stream import read_array, read_first_slices, refuse_impossible_size, to_native
 
 
@@ -29,27 +29,24 @@ class MetaImageHandle:
 
 def scan(path: Path, progress: Progress) -> ScanResult:
     """List what a MetaImage file holds: one entry, or one per time point. Never raises for a bad file."""
-    try:
+
+    def entries() -> list[SeriesEntry]:
         info = read_info(path)
-        refuse_impossible_size(info.data_path, info.frame_bytes * info.frames, info.encoding, info.offset)
+        _refuse_impossible(info)
         sample = _sample(info)
-    except UserError as error:
-        return ScanResult(refused=(Refused(path, str(error)),))
-    except OSError as error:
-        return ScanResult(refused=(Refused(path, f"{path.name} cannot be read: {error.strerror}."),))
-    progress.check_cancelled()
-    frames: list[int | None] = [None] if info.frames == 1 else list(range(info.frames))
-    return ScanResult(tuple(_entry(info, sample, frame) for frame in frames))
+        progress.check_cancelled()
+        frames: list[int | None] = [None] if info.frames == 1 else list(range(info.frames))
+        return [_entry(info, sample, frame) for frame in frames]
+
+    return listed(path, entries)
 
 
 def load(entry: SeriesEntry, progress: Progress) -> Volume:
     """Read the voxels of one entry; packed data is verified to its checksum. Raises InputRefused."""
     handle: MetaImageHandle = entry.handle
-    try:
+    with readable(handle.path):
         info = read_info(handle.path)
         array, notes = replace_non_finite(_read(info, handle.frame or 0, progress))
-    except OSError as error:
-        raise InputRefused(f"{handle.path.name} cannot be read: {error.strerror}.", "Check its permissions.") from error
     facts, units, warnings = guess(handle.path.name, None if array.ndim == 4 else array)
     modality = facts["modality"].value
     return Volume(
@@ -75,13 +72,20 @@ def load_slice(entry: SeriesEntry) -> NDArray[Any]:
 
 
 def _read(info: MetaInfo, frame: int, progress: Progress) -> NDArray[Any]:
-    refuse_impossible_size(info.data_path, info.frame_bytes, info.encoding, info.offset)
+    _refuse_impossible(info)
     shape = (info.channels, *info.shape) if info.channels > 1 else info.shape
-    stored = read_array(
-        info.data_path, shape, info.dtype, info.encoding, info.offset, skip=frame * info.frame_bytes, progress=progress
+    before, after = frame * info.frame_bytes, (info.frames - 1 - frame) * info.frame_bytes
+    stored = to_native(
+        read_array(
+            info.data_path, shape, info.dtype, info.encoding, info.offset, skip=before, rest=after, progress=progress
+        )
     )
-    stored = to_native(stored)
     return np.asfortranarray(np.moveaxis(stored[:3], 0, -1)) if info.channels > 1 else stored
+
+
+def _refuse_impossible(info: MetaInfo) -> None:
+    needed = info.frame_bytes * info.frames
+    refuse_impossible_size(info.data_path, needed, info.encoding, info.offset, info.peak_bytes)
 
 
 def _sample(info: MetaInfo) -> NDArray[Any] | None:

@@ -46,6 +46,11 @@ class MetaInfo:
     def frame_bytes(self) -> int:
         return math.prod(self.shape) * self.channels * self.dtype.itemsize
 
+    @property
+    def peak_bytes(self) -> int:
+        """Memory that reading one time point takes at its worst: as stored, rearranged, which voxels are numbers."""
+        return self.frame_bytes * (2 if self.channels > 1 else 1) + math.prod(self.shape)
+
 
 def read_info(path: Path) -> MetaInfo:
     """Read and check the header. Raises InputRefused with the reason."""

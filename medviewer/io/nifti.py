@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medviewer.core.errors import InputRefused, UserError
 from medviewer.core.geometry import spacing_of
 from medviewer.core.progress import Progress, silent
-from medviewer.core.volume import Fact, Kind, Refused, ScanResult, SeriesEntry, Source, Volume
+from medviewer.core.volume import Fact, Kind, ScanResult, SeriesEntry, Source, Volume
 from medviewer.io.label_sidecar import is_label_map
 from medviewer.io.modality_guess import guess
 from medviewer.io.nifti_header import NiftiInfo, read_info
+from medviewer.io.single_file import listed, readable
 from medviewer.io.voxel_stream import read_array, read_first_slices, refuse_impossible_size, to_native
 
 
@@ -29,26 +29,23 @@ class NiftiHandle:
 
 def scan(path: Path, progress: Progress) -> ScanResult:
     """List what a NIfTI file holds: one entry, or one per time point of a 4D file. Never raises for a bad file."""
-    try:
+
+    def entries() -> list[SeriesEntry]:
         info = read_info(path)
-        refuse_impossible_size(info.data_path, info.frame_bytes * info.frames, info.encoding, info.offset)
+        _refuse_impossible(info)
         sample = _sample(info, progress)
-    except UserError as error:
-        return ScanResult(refused=(Refused(path, str(error)),))
-    except OSError as error:
-        return ScanResult(refused=(Refused(path, f"{path.name} cannot be read: {error.strerror}."),))
-    frames: list[int | None] = [None] if info.frames == 1 else list(range(info.frames))
-    return ScanResult(tuple(_entry(path, info, sample, frame) for frame in frames))
+        frames: list[int | None] = [None] if info.frames == 1 else list(range(info.frames))
+        return [_entry(path, info, sample, frame) for frame in frames]
+
+    return listed(path, entries)
 
 
 def load(entry: SeriesEntry, progress: Progress) -> Volume:
     """Read the voxels of one entry; the whole file is verified. Raises InputRefused."""
     handle: NiftiHandle = entry.handle
-    try:
+    with readable(handle.path):
         info = read_info(handle.path)
         stored = _read_frame(info, handle.frame or 0, progress)
-    except OSError as error:
-        raise InputRefused(f"{handle.path.name} cannot be read: {error.strerror}.", "Check its permissions.") from error
     array, notes = _finish(stored, info)
     facts, units, warnings = _meaning(handle.path, None if info.is_colour else array)
     return Volume(
@@ -109,12 +106,18 @@ def _sample(info: NiftiInfo, progress: Progress) -> NDArray[Any] | None:
 
 
 def _read_frame(info: NiftiInfo, frame: int, progress: Progress) -> NDArray[Any]:
-    refuse_impossible_size(info.data_path, info.frame_bytes, info.encoding, info.offset)
+    _refuse_impossible(info)
     shape = (info.channels, *info.shape) if info.is_colour else info.shape
+    before, after = frame * info.frame_bytes, (info.frames - 1 - frame) * info.frame_bytes
     stored = read_array(
-        info.data_path, shape, info.dtype, info.encoding, info.offset, skip=frame * info.frame_bytes, progress=progress
+        info.data_path, shape, info.dtype, info.encoding, info.offset, skip=before, rest=after, progress=progress
     )
     return _colour_last(stored) if info.is_colour else stored
+
+
+def _refuse_impossible(info: NiftiInfo) -> None:
+    needed = info.frame_bytes * info.frames
+    refuse_impossible_size(info.data_path, needed, info.encoding, info.offset, info.peak_bytes)
 
 
 def _colour_last(stored: NDArray[Any]) -> NDArray[Any]:

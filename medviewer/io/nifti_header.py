@@ -13,6 +13,7 @@ import numpy as np
 from medviewer.core.errors import InputRefused
 from medviewer.core.geometry import Affine, flip_ras_lps, volume_corners
 from medviewer.core.volume import Fact
+from medviewer.io.export_notes import noted_resampling
 from medviewer.io.voxel_stream import Encoding, read_start
 
 _MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
@@ -50,6 +51,12 @@ class NiftiInfo:
     def is_colour(self) -> bool:
         return self.channels > 1
 
+    @property
+    def peak_bytes(self) -> int:
+        """Memory that reading one time point takes at its worst: as stored, scaled, and which voxels are numbers."""
+        scaled = 0 if (self.slope, self.intercept) == (1.0, 0.0) else 8 if self.dtype.itemsize > 2 else 4
+        return self.frame_bytes + math.prod(self.shape) * (self.channels if self.is_colour else scaled + 1)
+
 
 def looks_like_nifti(start: bytes) -> bool:
     """Whether unpacked first bytes (540 or more wanted) are a NIfTI-1, NIfTI-2 or Analyze header."""
@@ -64,6 +71,7 @@ def read_info(path: Path) -> NiftiInfo:
     dtype, channels = _voxel_type(path, header)
     affine, facts, warnings = _place(path, header, shape)
     slope, intercept, note = _scaling(header)
+    warnings += noted_resampling(header["descrip"].tobytes())
     data_path, encoding, offset = _data_position(path, header)
     if channels > 1 and (slope, intercept) != (1.0, 0.0):
         slope, intercept, note = 1.0, 0.0, ("The value scaling of a colour image was ignored.",)

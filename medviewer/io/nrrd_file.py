@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medviewer.core.errors import InputRefused, UserError
+from medviewer.core.errors import InputRefused
 from medviewer.core.geometry import spacing_of
 from medviewer.core.progress import Progress, silent
-from medviewer.core.volume import Fact, Kind, Refused, ScanResult, SeriesEntry, Source, Volume
+from medviewer.core.volume import Fact, Kind, ScanResult, SeriesEntry, Source, Volume
 from medviewer.io.modality_guess import guess
 from medviewer.io.nifti import replace_non_finite
 from medviewer.io.nrrd_header import NrrdInfo, check_size, read_info, read_middle_slice, read_sample, read_stored
+from medviewer.io.single_file import listed, readable
 
 _COLOUR_KINDS = {"RGB-color", "RGBA-color", "3-color", "4-color"}
 _FRAME_KINDS = {"time", "list", "domain", "space", "???", "none"}
@@ -32,28 +33,25 @@ class NrrdHandle:
 
 def scan(path: Path, progress: Progress) -> ScanResult:
     """List what an NRRD file holds: one entry, or one per time point. Never raises for a bad file."""
-    try:
+
+    def entries() -> list[SeriesEntry]:
         info = read_info(path)
         check_size(info)
         if info.is_segmentation:
-            return ScanResult(refused=(Refused(path, _SEGMENTATION.format(path.name)),))
+            raise InputRefused(_SEGMENTATION.format(path.name))
         frames, sample = _frames(info), read_sample(info)
-    except UserError as error:
-        return ScanResult(refused=(Refused(path, str(error)),))
-    except OSError as error:
-        return ScanResult(refused=(Refused(path, f"{path.name} cannot be read: {error.strerror}."),))
-    progress.check_cancelled()
-    return ScanResult(tuple(_entry(info, sample, frame) for frame in frames))
+        progress.check_cancelled()
+        return [_entry(info, sample, frame) for frame in frames]
+
+    return listed(path, entries)
 
 
 def load(entry: SeriesEntry, progress: Progress) -> Volume:
     """Read the voxels of one entry; packed data is verified to its checksum. Raises InputRefused."""
     handle: NrrdHandle = entry.handle
-    try:
+    with readable(handle.path):
         info = read_info(handle.path)
         stored = read_stored(info, progress)
-    except OSError as error:
-        raise InputRefused(f"{handle.path.name} cannot be read: {error.strerror}.", "Check its permissions.") from error
     array, notes = replace_non_finite(_select(info, stored, handle.frame))
     facts, units, warnings = guess(handle.path.name, None if array.ndim == 4 else array)
     modality = facts["modality"].value

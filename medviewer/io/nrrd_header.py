@@ -134,9 +134,19 @@ def check_size(info: NrrdInfo) -> None:
     needed = math.prod(info.sizes) * info.dtype.itemsize
     if info.encoding in ("raw", "zlib", "bzip2"):
         encoding: Any = info.encoding
-        refuse_impossible_size(info.data_path, needed, encoding, info.offset + info.skip if encoding == "raw" else 0)
+        peak = needed * (3 if info.extra is not None else 1) + math.prod(info.sizes)
+        begin = info.offset + info.skip if encoding == "raw" else 0
+        refuse_impossible_size(info.data_path, needed + (info.skip if begin == 0 else 0), encoding, begin, peak)
     else:
-        refuse_if_memory_short(info.data_path, 8 * needed)
+        _check_text_size(info)
+
+
+def _check_text_size(info: NrrdInfo) -> None:
+    """Each value takes at least a digit and a space. Raises InputRefused."""
+    count, size = math.prod(info.sizes), info.data_path.stat().st_size
+    if 2 * count > size + 1:
+        raise InputRefused(f"{info.path.name} is cut short: the image is not complete.", "Export the image again.")
+    refuse_if_memory_short(info.data_path, count * 64)
 
 
 def _parse(path: Path) -> tuple[dict[str, Any], int]:
@@ -144,7 +154,8 @@ def _parse(path: Path) -> tuple[dict[str, Any], int]:
 
     with open(path, "rb") as file:
         start = file.read(_LONGEST_HEADER)
-        if b"\n\n" not in start and b"\r\n\r\n" not in start and not path.name.lower().endswith(".nhdr"):
+        ends = b"\n\n" in start or b"\r\n\r\n" in start or (path.name.lower().endswith(".nhdr") and not file.read(1))
+        if not ends:
             raise InputRefused(f"The header of {path.name} does not end.", _DAMAGED_HINT)
         file.seek(0)
         try:
@@ -164,7 +175,8 @@ def _texts(start: bytes) -> dict[str, str]:
 def _sizes(path: Path, fields: dict[str, Any]) -> tuple[int, ...]:
     sizes = tuple(int(n) for n in fields.get("sizes", ()))
     if not sizes or min(sizes) < 1 or len(sizes) != int(fields.get("dimension", 0)):
-        raise InputRefused(f"{path.name} claims an image of size {'x'.join(map(str, sizes)) or '?'}.", _DAMAGED_HINT)
+        shown = "x".join(map(str, sizes[:6])) or "?"
+        raise InputRefused(f"{path.name} claims an image of size {shown}.", _DAMAGED_HINT)
     return sizes
 
 
@@ -277,8 +289,7 @@ def _data(path: Path, fields: dict[str, Any], end: int, needed: int) -> tuple[Pa
         raise InputRefused(f"{path.name} is packed as {encoding}, which is not supported.", "Save it as gzip or raw.")
     name = fields.get("data file", fields.get("datafile"))
     data_path, offset = (path, end) if name is None else (beside(path, str(name)), 0)
-    for _ in range(int(fields.get("line skip", fields.get("lineskip", 0)))):
-        offset = _after_line(data_path, offset)
+    offset = _after_lines(data_path, offset, int(fields.get("line skip", fields.get("lineskip", 0))))
     skip = int(fields.get("byte skip", fields.get("byteskip", 0)))
     if skip == -1 and encoding == "raw":
         offset, skip = max(data_path.stat().st_size - needed, 0), 0
@@ -290,7 +301,10 @@ def _data(path: Path, fields: dict[str, Any], end: int, needed: int) -> tuple[Pa
 def beside(path: Path, name: str) -> Path:
     """The data file that a header names; it must lie in the header's folder or below. Raises InputRefused."""
     folder = path.parent.resolve()
-    target = (folder / name.replace("\0", "")).resolve()
+    try:
+        target = (folder / name.replace("\0", "")).resolve()
+    except (OSError, RuntimeError):  # links that lead in a circle
+        raise InputRefused(f"{path.name} names a data file that is a broken link.", "Copy both files again.") from None
     if "\0" in name or not target.is_relative_to(folder) or name.startswith("LIST") or "%" in name:
         raise InputRefused(f"{path.name} names data that is not one file beside it.", "Keep header and data together.")
     if not target.is_file():
@@ -298,10 +312,12 @@ def beside(path: Path, name: str) -> Path:
     return target
 
 
-def _after_line(path: Path, offset: int) -> int:
+def _after_lines(path: Path, offset: int, count: int) -> int:
     with open(path, "rb") as file:
         file.seek(offset)
-        file.readline()
+        for _ in range(count):
+            if not file.readline():  # past the end; the size check names it
+                break
         return file.tell()
 
 

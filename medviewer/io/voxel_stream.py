@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import math
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,8 @@ from medviewer.core.progress import Progress
 Encoding = Literal["raw", "gzip", "zlib", "bzip2"]
 _CHUNK = 1 << 20
 _HIGHEST_RATIO = 1040  # deflate cannot pack more than 1032 : 1
-_BOMB_BYTES, _BOMB_RATIO = 2 << 30, 500  # no scan packs like this; only a crafted file does
+_BOMB_BYTES, _BOMB_RATIO = 1 << 30, 100  # no scan packs like this; only a crafted file does
+_SURPLUS = 16 << 20  # bytes behind the last voxel that are put up with
 _DAMAGED_HINT = "Copy or download the file again, or ask for it again where it came from."
 
 
@@ -27,24 +29,32 @@ class _Decompressor(Protocol):
     def finish(self) -> None: ...
 
 
-def refuse_impossible_size(path: Path, needed: int, encoding: Encoding, offset: int = 0) -> None:
-    """Refuse, before memory is taken, voxels that the file cannot hold or the memory cannot take.
+def refuse_impossible_size(path: Path, needed: int, encoding: Encoding, offset: int = 0, peak: int = 0) -> None:
+    """Refuse, before memory is taken, voxels that the file cannot hold and packed ones that no scan packs like this.
 
-    `needed` is the number of bytes of all voxels, `offset` where they begin. Raises InputRefused.
+    Whether the memory takes them is asked when they are read, since a large scan may be read reduced. `needed` is the
+    number of bytes of all voxels, `offset` where they begin, `peak` what reading takes at its worst, conversions
+    included (0: as much as the voxels). Raises InputRefused.
     """
     size = path.stat().st_size
+    peak = peak or needed
     if encoding == "raw" and offset + needed > size:
-        raise InputRefused(
-            f"{path.name} is cut short: it has {size} of {offset + needed} bytes.", _DAMAGED_HINT
-        )
+        raise InputRefused(f"{path.name} is cut short: it has {size} of {offset + needed} bytes.", _DAMAGED_HINT)
     if encoding in ("gzip", "zlib") and needed > size * _HIGHEST_RATIO + 1024:
         raise InputRefused(f"{path.name} is too small to hold the image its header describes.", _DAMAGED_HINT)
-    if encoding != "raw" and needed > _BOMB_BYTES and needed > size * _BOMB_RATIO:
+    if encoding != "raw" and max(needed, peak) > max(_BOMB_BYTES, size * _BOMB_RATIO):
         raise InputRefused(
-            f"{path.name} would unpack from {size / 1e6:.0f} MB to {needed / 1e9:.0f} GB.",
+            f"{path.name} would unpack from {amount(size)} to {amount(max(needed, peak))}.",
             "Such a file is not a scan. Unpack it by hand if you trust it.",
         )
-    refuse_if_memory_short(path, needed)
+
+
+def amount(count: float) -> str:
+    """A number of bytes for the user: "45 bytes", "12 KB", "3.4 MB", "1.2 GB"."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= 0.1 * size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 1e3:.0f} KB" if count >= 1000 else f"{count:.0f} bytes"
 
 
 def refuse_if_memory_short(path: Path, needed: int) -> None:
@@ -61,7 +71,7 @@ def refuse_if_memory_short(path: Path, needed: int) -> None:
 
 def read_array(
     path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], encoding: Encoding, offset: int, *,
-    skip: int = 0, progress: Progress, whole: bool = True,
+    skip: int = 0, rest: int = 0, progress: Progress, whole: bool = True,
 ) -> NDArray[Any]:  # fmt: skip
     """Read `shape` voxels (first axis fastest, Fortran order) of `dtype` that begin `offset` bytes into the data.
 
@@ -70,11 +80,15 @@ def read_array(
         "zlib" and "bzip2" (whose header lies before the packed part) counted in the file.
     skip
         bytes of voxels to pass over first (earlier time points).
+    rest
+        bytes of voxels that follow (later time points). Much more than that is refused, so that a packed stream without
+        end does not keep the program busy.
     whole
         read on to the end of the stream, so that its checksum is verified; False for a quick look.
 
     Raises InputRefused when the file is short or damaged. Any thread.
     """
+    refuse_if_memory_short(path, math.prod(shape) * dtype.itemsize)
     array = np.empty(shape, dtype, order="F")
     flat: Any = array.reshape(-1, order="F").view(np.uint8)
     target = memoryview(flat).cast("B")
@@ -82,12 +96,14 @@ def read_array(
     skip_in_stream = skip + (offset if encoding == "gzip" else 0)
     filled = -skip_in_stream
     try:
-        for chunk in _chunks(path, encoding, start_in_file, progress):
+        for chunk in unpacked_chunks(path, encoding, start_in_file, progress):
             filled = _place(chunk, target, filled)
             if filled >= len(target) and not (whole and encoding != "raw"):
                 break
+            if filled > len(target) + rest + _SURPLUS:
+                raise InputRefused(f"{path.name} holds much more data than its header describes.", _DAMAGED_HINT)
     except (zlib.error, EOFError, ValueError, OSError) as error:
-        raise _damaged(path, error) from error
+        raise damaged_data(path, error) from error
     if filled < len(target):
         raise InputRefused(f"{path.name} is cut short: the image is not complete.", _DAMAGED_HINT)
     return array
@@ -97,12 +113,10 @@ def read_first_slices(
     path: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], encoding: Encoding, offset: int, *,
     skip: int = 0, most: int = 4_000_000,
 ) -> NDArray[Any]:  # fmt: skip
-    """Up to about `most` stored values of the first slices, native byte order, nothing verified: for estimates only."""
+    """Up to `most` stored values of the first slices, flat, native byte order, nothing verified: for estimates only."""
     i, j, k = shape
-    slices = max(1, min(k, most // (i * j)))
-    stored = read_array(
-        path, (i, j, slices), dtype, encoding, offset, skip=skip, progress=Progress(), whole=False
-    )
+    count = min(k, most // (i * j)) * i * j or most  # whole slices, or a part of the first
+    stored = read_array(path, (count,), dtype, encoding, offset, skip=skip, progress=Progress(), whole=False)
     return to_native(stored)
 
 
@@ -135,7 +149,7 @@ def _place(chunk: bytes, target: memoryview, filled: int) -> int:
     return filled + len(chunk)
 
 
-def _damaged(path: Path, error: Exception) -> InputRefused:
+def damaged_data(path: Path, error: Exception) -> InputRefused:
     if isinstance(error, EOFError):
         return InputRefused(f"{path.name} is cut short: its packed data ends early.", _DAMAGED_HINT)
     if isinstance(error, OSError) and error.errno is not None:
@@ -143,7 +157,7 @@ def _damaged(path: Path, error: Exception) -> InputRefused:
     return InputRefused(f"{path.name} is damaged: its packed data does not match its checksum.", _DAMAGED_HINT)
 
 
-def _chunks(path: Path, encoding: Encoding, start: int, progress: Progress) -> Iterator[bytes]:
+def unpacked_chunks(path: Path, encoding: Encoding, start: int, progress: Progress) -> Iterator[bytes]:
     """The unpacked content from byte `start` of the file on, in pieces; checksums are verified at the end."""
     size = max(path.stat().st_size - start, 1)
     unpack = _decompressor(encoding)

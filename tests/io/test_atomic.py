@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from medviewer.core.errors import OutputNotWritten
 from medviewer.io.atomic import atomic_folder, atomic_write, write_text_atomic
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """No file may grow past `size`: the same error path as a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+from tests.safety.small_drive import largest_file
 
 
 def names(folder: Path) -> list[str]:
@@ -169,3 +158,23 @@ def test_a_killed_save_leaves_a_whole_file_and_the_next_save_clears_up(tmp_path:
             assert len(set(text)) == 1
     write_text_atomic(target, "the end")
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_what_a_library_left_open_is_closed_when_a_write_fails(tmp_path: Path) -> None:
+    """As nibabel does when the disk is full: else the space is taken for as long as somebody keeps the error."""
+
+    def library(path: Path) -> None:
+        file = open(path, "wb")  # noqa: SIM115
+        opened.append(file.fileno())
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    opened: list[int] = []
+    kept = []
+    for write in (atomic_write, atomic_folder):
+        with pytest.raises(OutputNotWritten, match="no space is left") as caught, write(tmp_path / "a") as temporary:
+            library(temporary / "b" if temporary.is_dir() else temporary)
+        kept.append(caught.value)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(opened[-1])
+    assert list(tmp_path.iterdir()) == []

@@ -19,7 +19,8 @@ from pydicom.encaps import encapsulate
 
 from medviewer.core.errors import InputRefused
 from medviewer.core.volume import SeriesEntry
-from medviewer.io import decode_pool, dicom_series
+from medviewer.io import decode_frames, decode_limits, decode_pool, dicom_series
+from medviewer.io.decode_worker import TASKS
 
 CODECS = {
     "80": lambda values: bytes(imagecodecs.jpegls_encode(values)),
@@ -52,10 +53,12 @@ def compressed(path: Path, codec: str, data: bytes) -> SeriesEntry:
 
 def test_worker_has_no_qt_vtk_or_torch(pool: Any, tmp_path: Path) -> None:
     dicom_series.load(compressed(tmp_path / "a.dcm", "90", CODECS["90"](values())))
+    for task in TASKS:
+        pool.ask({"do": "prepare", "task": task})
     modules = pool.ask({"do": "modules"})[0]["modules"]
-    assert "medviewer.io.decode_codecs" in modules  # it is the worker that answered, after it decoded
+    assert {"medviewer.io.decode_codecs", "pydicom", "PIL.Image"} <= set(modules)  # it is the worker that answered
     roots = {name.split(".")[0] for name in modules}
-    assert not roots & {"torch", "vtk", "vtkmodules", "PySide6", "SimpleITK", "scipy"}
+    assert not roots & {"torch", "vtk", "vtkmodules", "PySide6", "SimpleITK", "scipy", "_gdcm", "openjpeg", "libjpeg"}
 
 
 def test_reading_uncompressed_loads_no_heavy_library() -> None:
@@ -75,7 +78,7 @@ def test_killed_worker_gives_a_clear_error_and_the_next_decode_works(pool: Any, 
     asked = decode_pool.DecodeWorker.ask
 
     def killed(worker: decode_pool.DecodeWorker, request: dict[str, Any], timeout: float, most: int) -> Any:
-        if request.get("do") == "start":
+        if request.get("do") == "prepare":
             return asked(worker, request, timeout, most)
         worker.process.kill()
         worker.process.wait()
@@ -104,9 +107,9 @@ def test_hanging_worker_is_ended_after_the_timeout(pool: Any, tmp_path: Path) ->
     stopped = pool._idle[-1].process
     os.kill(stopped.pid, signal.SIGSTOP)
     with pytest.raises(InputRefused, match="took too long"):
-        decode_pool.decode(entry.handle.frames[0], timeout=0.5)
+        decode_frames.decode(entry.handle.frames[0], seconds=0.5)
     assert stopped.wait(timeout=10) == -signal.SIGKILL
-    np.testing.assert_array_equal(decode_pool.decode(entry.handle.frames[0]), values())
+    np.testing.assert_array_equal(decode_frames.decode(entry.handle.frames[0]), values())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs rlimits")
@@ -116,7 +119,7 @@ def test_worker_memory_is_limited(pool: Any) -> None:
     if not limits.is_file():
         pytest.skip("no /proc here")
     line = next(text for text in limits.read_text().splitlines() if text.startswith("Max address space"))
-    assert str(3 << 30) in line
+    assert str(decode_limits.MEMORY_LIMIT) in line
 
 
 def _mutant(data: bytes, rng: np.random.Generator) -> bytes:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from files_oracle import AFFINES, SHAPE, error, field, oblique
 
-from medviewer.core.errors import InputRefused
+from medviewer.core.errors import Cancelled, InputRefused
 from medviewer.core.geometry import flip_ras_lps
-from medviewer.core.progress import silent
+from medviewer.core.progress import Progress, silent
 from medviewer.core.volume import Fact, Volume
 from medviewer.io import nifti
 
@@ -192,6 +192,25 @@ FORGED: dict[str, tuple[dict[int, tuple[str, float]], str]] = {
     "quaternion nan": ({254: ("h", 0), 256: ("f", float("nan"))}, "qform"),
     "Analyze": ({344: ("I", 0)}, "Analyze 7.5"),
     "5D": ({40: ("h", 5), 48: ("h", 1), 50: ("h", 3)}, "5 dimensions"),
+    "no dimensions": ({40: ("h", 0)}, "claims 0 dimensions"),
+    "-3 dimensions": ({40: ("h", -3)}, "claims -3 dimensions"),
+    "one voxel too many": ({42: ("h", 4)}, "cut short"),
+    "binary voxels": ({70: ("h", 1), 72: ("h", 1)}, "voxel type 1"),
+    "128-bit floats": ({70: ("h", 1536), 72: ("h", 128)}, "voxel type 1536"),
+    "bitpix 0": ({72: ("h", 0)}, "contradicts itself"),
+    "vox_offset inside the header": ({108: ("f", 100.0)}, "begin at byte"),
+    "vox_offset between two bytes": ({108: ("f", 352.5)}, "begin at byte"),
+    "sform of 1e30": ({280: ("f", 1e30)}, "sform"),
+    "sform far away": ({292: ("f", 1e30)}, "sform"),
+    "sform with two equal axes": (
+        {280: ("f", 1.0), 284: ("f", 1.0), 296: ("f", 0.0), 300: ("f", 0.0), 312: ("f", 0.0), 316: ("f", 0.0)},
+        "sform",
+    ),
+    "quaternion too long": ({254: ("h", 0), 256: ("f", 9.0)}, "qform"),
+    "qoffset inf with qform only": ({254: ("h", 0), 268: ("f", float("inf"))}, "qform"),
+    "pixdim inf with qform only": ({254: ("h", 0), 88: ("f", float("inf"))}, "voxel size"),
+    "wrong magic": ({344: ("I", 0x2B6E)}, "Analyze"),
+    "header size 0": ({0: ("i", 0)}, "not a NIfTI"),
 }
 
 
@@ -202,6 +221,35 @@ def test_forged_headers_are_refused(tmp_path: Path, name: str) -> None:
     said = reason(path)
     assert expected in said
     assert "a.nii" in said
+
+
+def test_nifti_2_cannot_claim_more_than_memory_can_count(tmp_path: Path) -> None:
+    """Its dimensions are 64-bit numbers: their product must not wrap around."""
+    nibabel.save(nibabel.Nifti2Image(np.zeros((3, 4, 5), np.int16), np.eye(4)), tmp_path / "a.nii")
+    data = bytearray((tmp_path / "a.nii").read_bytes())
+    struct.pack_into("<3q", data, 24, 1 << 62, 4, 1 << 40)
+    (tmp_path / "a.nii").write_bytes(data)
+    assert "cut short" in reason(tmp_path / "a.nii")
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(data))
+    assert "too small" in reason(tmp_path / "a.nii.gz")
+
+
+@pytest.mark.parametrize("slope", [float("nan"), float("inf"), 0.0])
+def test_a_scaling_that_is_no_number_is_none(tmp_path: Path, slope: float) -> None:
+    path = raw_file(tmp_path / "a.nii", np.arange(60, dtype=np.int16).reshape(3, 4, 5), {112: ("f", slope)})
+    found = read(path)
+    assert int(found.array.max()) == 59
+    assert any("scaling" in warning for warning in found.warnings) == np.isinf(slope)
+
+
+def test_a_stream_that_goes_on_behind_the_image_is_refused(tmp_path: Path) -> None:
+    path = raw_file(tmp_path / "a.nii", np.zeros((3, 4, 5), np.int16), {})
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(path.read_bytes() + bytes(1000)))
+    assert read(tmp_path / "a.nii.gz").shape == (3, 4, 5)  # some writers pad
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(path.read_bytes() + bytes(20 << 20), 1))
+    (entry,) = nifti.scan(tmp_path / "a.nii.gz", silent()).entries
+    with pytest.raises(InputRefused, match="much more data"):
+        nifti.load(entry, silent())
 
 
 def test_a_forged_gz_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
@@ -320,3 +368,9 @@ def test_without_orientation_no_side_is_told(tmp_path: Path) -> None:
     assert not side.known
     assert not side.mask.any()
     assert read(write(tmp_path / "b.nii", field(SHAPE, oblique()), oblique())).orientation_recorded
+
+
+def test_a_cancel_while_listing_is_no_refusal(tmp_path: Path) -> None:
+    path = write(tmp_path / "scan.nii.gz", np.zeros(SHAPE, np.int16), np.eye(4))
+    with pytest.raises(Cancelled):
+        nifti.scan(path, Progress(is_cancelled=lambda: True))

@@ -185,11 +185,18 @@ def test_names_cannot_break_the_header(tmp_path: Path) -> None:
     assert [read.name for read in found] == ["a b/c:=d %s <img>"]
 
 
+def write_sidecar(path: Path, scan: Volume, made: list[Segment], terms: Any, warnings: list[str]) -> Path:
+    """The finished sidecar of a label map."""
+    document = label_sidecar.make_document(path, scan, made, terms, warnings, "00")
+    label_sidecar.write_document(label_sidecar.sidecar_path(path), document)
+    return label_sidecar.sidecar_path(path)
+
+
 def test_sidecar_says_what_each_label_is(tmp_path: Path) -> None:
     scan = volume(oblique())
     made = segments(scan)
     made[0] = made[0].changed(cut_edges=("upper",), presence=0.98, provenance=Provenance(model_id="tiny"))
-    path = label_sidecar.write_sidecar(tmp_path / "m.nii.gz", scan, made, {"kidney": Term()}, ["a warning"])
+    path = write_sidecar(tmp_path / "m.nii.gz", scan, made, {"kidney": Term()}, ["a warning"])
     assert path == tmp_path / "m.json"
     lines = json.loads(path.read_text())["labels"]
     assert [line["label"] for line in lines] == [1, 2, 3]
@@ -208,7 +215,7 @@ def test_sidecar_holds_no_patient_data(tmp_path: Path) -> None:
 
     patient = Patient("Canary^Name", "CANARY-ID", "19010203", "F", "19991231")
     scan = volume(oblique(), patient=patient, title="CANARY-TITLE")
-    label_sidecar.write_sidecar(tmp_path / "m.nii.gz", scan, segments(scan), {}, [])
+    write_sidecar(tmp_path / "m.nii.gz", scan, segments(scan), {}, [])
     write_nifti.write(tmp_path / "m.nii", scan, segments(scan), silent())
     write_nrrd_seg.write(tmp_path / "m.seg.nrrd", scan, segments(scan), silent())
     for path in tmp_path.iterdir():
