@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import uuid
+import logging
 import warnings as python_warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,41 +12,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medviewer.core.errors import OutputNotWritten, UserError
-from medviewer.core.geometry import spacing_of
+from medviewer.core.errors import InputRefused, OutputNotWritten, UserError
+from medviewer.core.geometry import lps_to_voxel, spacing_of, voxel_to_lps
 from medviewer.core.progress import Progress
 from medviewer.core.segmentation import Segment
 from medviewer.core.volume import Volume
-from medviewer.io.dicom_geometry import rounding_allowance
+from medviewer.io.dicom_seg_lint import lint
 from medviewer.io.dicom_seg_read import read_masks_of
-from medviewer.io.dicom_seg_terms import describe, program_version
-from medviewer.io.dicom_source import file_error
+from medviewer.io.dicom_seg_sources import complete, frames_used, only_frames, source_headers
+from medviewer.io.dicom_seg_terms import content_description, describe, mark_of, note_of, program_version
+from medviewer.io.dicom_seg_text import UTF_8, charset_for
 from medviewer.io.label_sidecar import TermMap
 
-SERIES_DESCRIPTION = "AI segmentation, not verified"
+__all__ = ["source_headers", "verify", "write"]
+
 _LARGE_STACK = 1 << 28  # bytes
-_NEEDED_TYPE_2 = (
-    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
-    "StudyTime", "ReferringPhysicianName",
-)  # fmt: skip
-
-
-def source_headers(volume: Volume, progress: Progress) -> list[Any] | None:
-    """The data sets (no pixels) of the volume's own DICOM files, or None where they cannot be a SEG's source.
-
-    They can where the volume came from DICOM, its grid is that of the files (not resampled, not converted), and the
-    files carry the UIDs that a reference needs, which careless anonymisation removes. Raises OutputNotWritten for a
-    loop without a place in the patient.
-    """
-    import pydicom
-
-    if volume.source.format != "dicom" or not volume.source.files:
-        return None
-    headers = []
-    for number, file in enumerate(volume.source.files):
-        progress.report(number / len(volume.source.files), "Reading the source headers")
-        headers.append(_complete(pydicom.dcmread(file, stop_before_pixels=True)))
-    return headers if _referable(headers, volume) and _same_grid(headers, volume) else None
+_EXACT_MM = 1e-4
+_COPIES = 2.5  # of the frames in memory while they are written (measured: 1.7)
 
 
 def write(
@@ -59,36 +40,22 @@ def write(
     `sources` are data sets without pixels: one per slice k, or one multi-frame. Frame of reference, study and
     patient are those of the sources. Raises OutputNotWritten where the sources allow no SEG.
     """
-    import highdicom
-
     progress.report(0.1, "Writing DICOM SEG")
     slices = _slices(volume, segments, sources)
-    pixels = _pixels(volume, segments, sources, slices)
+    pixels = _pixels(volume, segments, slices)
+    frames = frames_used(volume, sources)
+    referred = [only_frames(sources[0], frames)] if frames else [sources[k] for k in slices]
+    complete(referred[0])
     try:
         with _quiet():
-            segmentation = highdicom.seg.Segmentation(
-                source_images=list(sources) if len(sources) == 1 else [sources[k] for k in slices],
-                pixel_array=pixels,
-                segmentation_type="BINARY",
-                segment_descriptions=[describe(n, s, terms or {}) for n, s in enumerate(segments, start=1)],
-                series_instance_uid=highdicom.UID(),
-                series_number=_series_number(sources[0]),
-                sop_instance_uid=highdicom.UID(),
-                instance_number=1,
-                manufacturer="medviewer",
-                manufacturer_model_name="medviewer",
-                software_versions=program_version(),
-                device_serial_number=str(uuid.getnode()),
-                content_label="SEGMENTATION",
-                content_description=SERIES_DESCRIPTION,
-                content_creator_name="medviewer^",
-                series_description=SERIES_DESCRIPTION,
-                specific_character_set="ISO_IR 192",
-                omit_empty_frames=True,
-            )
-            _add_notes(segmentation, segments)
+            segmentation = _segmentation(volume, segments, referred, pixels, terms or {})
+            for item, segment in zip(segmentation.SegmentSequence, segments, strict=True):
+                item.SegmentDescription = note_of(segment, volume)
+            _set_grid(segmentation, volume)
+            _set_frame_numbers(segmentation, frames)
             if volume.affine is None:
-                segmentation.PatientOrientation = sources[0].get("PatientOrientation") or None
+                segmentation.PatientOrientation = referred[0].get("PatientOrientation") or None
+            segmentation.SpecificCharacterSet = charset_for(referred, segmentation)
             progress.report(0.9, "Writing DICOM SEG")
             segmentation.save_as(path)
     except (UserError, OSError):
@@ -99,105 +66,124 @@ def write(
         ) from error
 
 
-def verify(path: Path, volume: Volume, segments: Sequence[Segment], sources: Sequence[Any]) -> None:
-    """Re-open with pydicom alone, place every frame by its own position, compare every mask and reference."""
+def verify(
+    path: Path, volume: Volume, segments: Sequence[Segment], sources: Sequence[Any], terms: TermMap | None = None
+) -> None:
+    """Re-open with pydicom alone, place every frame by its own position, compare every mask; then the meaning: codes,
+    patient, study, references, marks (`dicom_seg_lint`). Raises OutputNotWritten naming the first difference."""
     import pydicom
 
     dataset = pydicom.dcmread(path)
-    found = read_masks_of(dataset, volume, sources)
+    try:
+        found = read_masks_of(dataset, volume, sources)
+    except InputRefused as error:
+        raise _differs(path, "positions") from error
     if len(found) != len(segments):
         raise _differs(path, "segments")
     for read, segment in zip(found, segments, strict=True):
         if not np.array_equal(read.mask, segment.mask):
             raise _differs(path, f"voxels of {segment.name}")
-    if dataset.get("FrameOfReferenceUID") != sources[0].get("FrameOfReferenceUID"):
-        raise _differs(path, "frame of reference")
-    if dataset.StudyInstanceUID != sources[0].StudyInstanceUID:
-        raise _differs(path, "study")
-
-
-def _referable(headers: Sequence[Any], volume: Volume) -> bool:
-    names = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
-    names += ["FrameOfReferenceUID"] if volume.affine is not None else []
-    return all(header.get(name) for header in headers for name in names)
-
-
-def _complete(header: Any) -> Any:
-    """Type 2 attributes that a source lacks are empty."""
-    for name in _NEEDED_TYPE_2:
-        if name not in header:
-            setattr(header, name, None)
-    return header
-
-
-def _same_grid(headers: Sequence[Any], volume: Volume) -> bool:
-    """Whether the slices lie where the volume puts them, as exactly as the reader asks of a regular grid."""
-    if volume.affine is None:
-        return _drop_frame_of_reference(headers, volume)
-    allowed = rounding_allowance(spacing_of(volume.affine)[2])
-    if len(headers) == 1 and int(headers[0].get("NumberOfFrames", 1)) > 1:
-        return _frames_error(headers[0], volume) <= allowed
-    return file_error(headers, volume) <= allowed
-
-
-def _drop_frame_of_reference(headers: Sequence[Any], volume: Volume) -> bool:
-    """A 2D image without a place in the patient is referred to by its pixels alone."""
-    if len(headers) != 1 or int(headers[0].get("NumberOfFrames", 1)) != 1:
+    for defect in lint(dataset, volume, segments, sources, terms or {}):
         raise OutputNotWritten(
-            f"A DICOM SEG needs the position in the patient, which {volume.title or 'this loop'} does not have.",
-            "Save the mask of one frame as .png instead.",
+            f"{path.name} was not written: in what was read back, {defect}.",
+            "This is a defect of the program: save as .seg.nrrd meanwhile, and report it.",
         )
-    with contextlib.suppress(AttributeError):
-        del headers[0].FrameOfReferenceUID
-    return bool((headers[0].Columns, headers[0].Rows) == volume.shape[:2])
 
 
-def _frames_error(header: Any, volume: Volume) -> float:
-    """As `file_error`, for an enhanced multi-frame file whose frames the volume names by number."""
-    from pydicom.dataset import Dataset
+def _segmentation(
+    volume: Volume, segments: Sequence[Segment], referred: list[Any], pixels: NDArray[Any], terms: TermMap
+) -> Any:
+    import highdicom
 
-    if "PerFrameFunctionalGroupsSequence" not in header or "SharedFunctionalGroupsSequence" not in header:
-        return float("inf")
-    planes = []
-    for number in volume.source.frame_numbers:
-        plane = Dataset()
-        own = header.PerFrameFunctionalGroupsSequence[number - 1]
-        for functional in (header.SharedFunctionalGroupsSequence[0], own):
-            for name in ("PlaneOrientationSequence", "PlanePositionSequence", "PixelMeasuresSequence"):
-                if name in functional:
-                    plane.update(functional[name].value[0])
-        planes.append(plane)
-    return file_error(planes, volume)
+    return highdicom.seg.Segmentation(
+        source_images=referred,
+        pixel_array=pixels,
+        segmentation_type="BINARY",
+        segment_descriptions=[describe(n, s, terms) for n, s in enumerate(segments, start=1)],
+        series_instance_uid=highdicom.UID(),
+        series_number=_series_number(referred[0]),
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        manufacturer="medviewer",
+        manufacturer_model_name="medviewer",
+        software_versions=program_version(),
+        device_serial_number="0",  # a program has none, and the computer's own number is nobody's business
+        content_label="SEGMENTATION",
+        content_description=content_description(volume, segments),
+        content_creator_name="medviewer^",
+        series_description=mark_of(segments),
+        specific_character_set=UTF_8,
+        omit_empty_frames=bool(pixels.any()),
+    )
+
+
+def _set_grid(segmentation: Any, volume: Volume) -> None:
+    """Slice distance and positions of the scan's own grid, where the files' differ from it by what is rounding: strict
+    readers want one grid, and some scanners write the gap between slices where their distance belongs."""
+    from pydicom.valuerep import format_number_as_ds
+
+    if volume.affine is None or volume.shape[2] < 2:
+        return
+    for item in segmentation.SharedFunctionalGroupsSequence[0].get("PixelMeasuresSequence", []):
+        item.SpacingBetweenSlices = format_number_as_ds(spacing_of(volume.affine)[2])
+    for own in segmentation.PerFrameFunctionalGroupsSequence:
+        plane = own.PlanePositionSequence[0]
+        k = round(float(lps_to_voxel(volume.affine, np.array(plane.ImagePositionPatient, float))[2]))
+        place = voxel_to_lps(volume.affine, (0, 0, k))
+        if np.abs(np.array(plane.ImagePositionPatient, float) - place).max() > _EXACT_MM:
+            plane.ImagePositionPatient = [format_number_as_ds(float(value)) for value in place]
+
+
+def _set_frame_numbers(segmentation: Any, frames: Sequence[int]) -> None:
+    """The file's own numbers of the frames of a multi-frame source, of which only these were handed over."""
+    images = {  # frames of several segments share their items
+        id(image): image
+        for own in segmentation.PerFrameFunctionalGroupsSequence
+        for derivation in own.get("DerivationImageSequence", [])
+        for image in derivation.get("SourceImageSequence", [])
+    }
+    for image in images.values() if frames else ():
+        image.ReferencedFrameNumber = frames[int(image.ReferencedFrameNumber) - 1]
 
 
 def _slices(volume: Volume, segments: Sequence[Segment], sources: Sequence[Any]) -> list[int]:
-    """The slices k that are handed to highdicom: all, or for large stacks those with a mask (the rest has no frame)."""
+    """The slices k that are handed to highdicom: all, or for large stacks those from the first to the last with a mask
+    (the rest has no frame). Without gaps and at least two, for the slice spacing is taken from their positions."""
     everything = list(range(volume.shape[2]))
     if len(sources) == 1 or int(np.prod(volume.shape)) * len(segments) <= _LARGE_STACK:
         return everything
-    used = np.logical_or.reduce([segment.mask.any(axis=(0, 1)) for segment in segments])
-    return [int(k) for k in np.flatnonzero(used)] or everything
+    used = np.flatnonzero(np.logical_or.reduce([segment.mask.any(axis=(0, 1)) for segment in segments]))
+    first, last = (int(used[0]), int(used[-1])) if used.size else (0, 0)
+    first = min(first, max(len(everything) - 2, 0))
+    return everything[first : max(last, first + 1) + 1]
 
 
-def _pixels(
-    volume: Volume, segments: Sequence[Segment], sources: Sequence[Any], slices: Sequence[int]
-) -> NDArray[Any]:
+def _pixels(volume: Volume, segments: Sequence[Segment], slices: Sequence[int]) -> NDArray[Any]:
     """(frame, row, column) label map where nothing overlaps, else (frame, row, column, segment) of 0 and 1."""
-    frames = int(sources[0].get("NumberOfFrames", 1)) if len(sources) == 1 else len(slices)
-    numbers = volume.source.frame_numbers if volume.source.format == "dicom" and len(sources) == 1 else ()
-    place = [number - 1 for number in numbers] or list(range(len(slices)))
-    shape = (frames, volume.shape[1], volume.shape[0])
+    shape = (len(slices), volume.shape[1], volume.shape[0])
     overlap = _overlap(segments)
     size = (*shape, len(segments)) if overlap else shape
+    _require_memory(int(np.prod(size)), len(segments))
     pixels = np.zeros(size, np.uint8 if overlap or len(segments) <= 255 else np.uint16)
     for n, segment in enumerate(segments):
-        for frame, k in zip(place, slices, strict=True):
+        for frame, k in enumerate(slices):
             mask = segment.mask[:, :, k].T
             if overlap:
                 pixels[frame, :, :, n] = mask
             else:
                 pixels[frame][mask] = n + 1
     return pixels
+
+
+def _require_memory(count: int, segments: int) -> None:
+    """The array of all frames, and what the library makes of it, must fit."""
+    import psutil
+
+    if count * _COPIES > psutil.virtual_memory().available:
+        raise OutputNotWritten(
+            f"There is not enough memory to write {segments} segments that overlap as one DICOM SEG.",
+            "Save them in several files, or as .seg.nrrd.",
+        )
 
 
 def _overlap(segments: Sequence[Segment]) -> bool:
@@ -213,25 +199,21 @@ def _overlap(segments: Sequence[Segment]) -> bool:
 
 def _series_number(source: Any) -> int:
     number = source.get("SeriesNumber")
-    return min(int(number), 99_000) * 100 + 1 if number else 100
-
-
-def _add_notes(segmentation: Any, segments: Sequence[Segment]) -> None:
-    """What a reader must know of a segment, in its Segment Description."""
-    for item, segment in zip(segmentation.SegmentSequence, segments, strict=True):
-        notes = [SERIES_DESCRIPTION if segment.provenance.algorithm != "MANUAL" else "Drawn by hand"]
-        notes += [f"incomplete: cut at the {', '.join(segment.cut_edges)} edge"] if segment.incomplete else []
-        notes += list(segment.provenance.tags)
-        if not segment.mask.any():
-            notes.append("empty: not found by the model" if segment.provenance.algorithm != "MANUAL" else "empty")
-        item.SegmentDescription = "; ".join(notes)[:1024]
+    return min(max(int(number), 0), 99_000) * 100 + 1 if number else 100
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    with python_warnings.catch_warnings():
-        python_warnings.simplefilter("ignore")
-        yield
+    """Warnings of the libraries about odd sources are not the user's; what matters is checked afterwards."""
+    logger = logging.getLogger("highdicom")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with python_warnings.catch_warnings():
+            python_warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)
 
 
 def _differs(path: Path, what: str) -> OutputNotWritten:

@@ -19,6 +19,7 @@ from medviewer.core.errors import OutputNotWritten
 from medviewer.core.geometry import Affine, direction_letter, spacing_of, voxel_to_lps
 from medviewer.core.progress import Progress
 from medviewer.core.volume import Volume
+from medviewer.io.dicom_seg_text import block
 
 DERIVATION = "Converted by medviewer"
 AFFINE_TOLERANCE_MM = 1e-3
@@ -147,12 +148,12 @@ def _common(volume: Volume, stored: StoredValues, like: Any) -> Any:
     common = Dataset()
     common.SpecificCharacterSet = "ISO_IR 192"
     common.SOPClassUID = _sop_class(volume)
-    _add_patient_and_study(common, like)
+    _add_patient_and_study(common, volume, like)
     now = datetime.now(UTC)
     common.SeriesInstanceUID = generate_uid(prefix=None)
     common.Modality = volume.modality if common.SOPClassUID != _SECONDARY_CAPTURE else "OT"
     common.SeriesNumber = 1
-    common.SeriesDescription = "Source of a segmentation, converted"
+    common.SeriesDescription = "Source of a segmentation, " + ("resampled" if volume.regularisation else "converted")
     common.SeriesDate, common.SeriesTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     common.ContentDate, common.ContentTime = common.SeriesDate, common.SeriesTime
     common.InstanceCreationDate, common.InstanceCreationTime = common.SeriesDate, common.SeriesTime
@@ -160,7 +161,7 @@ def _common(volume: Volume, stored: StoredValues, like: Any) -> Any:
     common.DerivationDescription = _derivation(volume, stored)
     common.PositionReferenceIndicator = ""
     common.PatientPosition = ""
-    common.Laterality = ""
+    common.Laterality = ""  # whether the part is paired is not known; validators ask for it
     _add_pixel_format(common, volume, stored)
     _add_modality_attributes(common, volume, stored)
     return common
@@ -168,9 +169,11 @@ def _common(volume: Volume, stored: StoredValues, like: Any) -> Any:
 
 def _derivation(volume: Volume, stored: StoredValues) -> str:
     text = f"{DERIVATION} from {volume.source.format}; acquisition parameters are not known."
+    if volume.regularisation is not None:
+        text += f" {volume.regularisation.sentence}"
     if stored.largest_error:
         text += f" Values rounded by up to {stored.largest_error:.3g}."
-    return text
+    return block(text)
 
 
 def _sop_class(volume: Volume) -> str:
@@ -179,18 +182,31 @@ def _sop_class(volume: Volume) -> str:
     return {"CT": _CT, "MR": _MR}.get(volume.modality or "", _SECONDARY_CAPTURE)
 
 
-def _add_patient_and_study(common: Any, like: Any) -> None:
+def _add_patient_and_study(common: Any, volume: Volume, like: Any) -> None:
+    """Those of `like`; else nobody's, under an id made of the voxels, so that an archive keeps two scans apart."""
     from pydicom.uid import generate_uid
 
     for name in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
                  "AccessionNumber", "ReferringPhysicianName"):  # fmt: skip
         setattr(common, name, "")
+    common.PatientID = "" if like is not None else _stand_in_id(volume)
     common.StudyInstanceUID = generate_uid(prefix=None)
     common.FrameOfReferenceUID = generate_uid(prefix=None)
     if like is not None:
+        from medviewer.io.dicom_seg_sources import complete
+
+        complete(like)
         for name in _PATIENT_AND_STUDY:
             if like.get(name):
                 common[name] = like[name]
+
+
+def _stand_in_id(volume: Volume) -> str:
+    from hashlib import sha256
+
+    digest = sha256(np.asfortranarray(volume.array).tobytes(order="F"))
+    digest.update(repr(volume.affine).encode())
+    return f"unknown-{digest.hexdigest()[:16]}"
 
 
 def _add_pixel_format(common: Any, volume: Volume, stored: StoredValues) -> None:

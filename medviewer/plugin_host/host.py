@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from medviewer.api.requests import PluginKind
 from medviewer.core.errors import UserError
-from medviewer.plugin_host.loading import load_entry
+from medviewer.plugin_host.fitness import HINT, Fitness
+from medviewer.plugin_host.loading import load_entry, made_logic
 from medviewer.plugin_host.manifest import MANIFEST_NAME, Manifest, PluginBroken, read_manifest
 from medviewer.services import log
 from medviewer.services.resources import shipped_folder
@@ -45,6 +47,7 @@ class PluginHost:
     """
 
     def __init__(self, shipped: Iterable[Path], user: Iterable[Path] = ()) -> None:
+        self.fitness = Fitness()
         self._lock = threading.RLock()
         self._logic: dict[str, Any] = {}
         self._plugins: dict[str, PluginInfo] = {}
@@ -74,46 +77,105 @@ class PluginHost:
         """The plugin's logic object, made at first use with its default parameters and kept."""
         with self._lock:
             if plugin_id not in self._logic:
-                self._logic[plugin_id] = self._make_logic(self.manifest(plugin_id))
+                manifest = self._fit(plugin_id)
+                with self._marked(manifest):
+                    self._logic[plugin_id] = made_logic(manifest)
             return self._logic[plugin_id]
 
     def panel_class(self, plugin_id: str) -> type | None:
         """The plugin's Qt widget class (`Panel(context)`), or None if it has none."""
-        manifest = self.manifest(plugin_id)
-        return load_entry(manifest, manifest.panel) if manifest.panel else None
+        manifest = self._fit(plugin_id)
+        return self._load(manifest, manifest.panel) if manifest.panel else None
 
     def parameters_class(self, plugin_id: str) -> type | None:
         """The plugin's dataclass of parameters, or None if it has none."""
-        manifest = self.manifest(plugin_id)
-        return load_entry(manifest, manifest.parameters) if manifest.parameters else None
+        manifest = self._fit(plugin_id)
+        return self._load(manifest, manifest.parameters) if manifest.parameters else None
 
-    def _make_logic(self, manifest: Manifest) -> Any:
-        logic_class = load_entry(manifest, manifest.logic)
-        try:
-            logic = logic_class()
-        except Exception as error:
-            log.record_defect(error)
-            raise PluginBroken(
-                f'The plugin "{manifest.name}" could not be started: {type(error).__name__}: {error}.',
-                f"Details are in the log: {log.log_path()}",
-            ) from error
-        if not callable(getattr(logic, "run", None)):
-            message = f'The plugin "{manifest.name}" has no run(volume, request, progress).'
-            raise PluginBroken(message, "Mend its logic.")
-        return logic
+    def checked(self, retry: bool = False) -> Sequence[PluginInfo]:
+        """As `list`, after the trial of every plugin of the user: `error` names also what cannot be loaded.
+
+        With `retry`, plugins that were switched off are tried again. Takes seconds per plugin that is new.
+        """
+        return [self._checked(plugin, retry) for plugin in self.list()]
+
+    def _checked(self, plugin: PluginInfo, retry: bool) -> PluginInfo:
+        if plugin.manifest is None or plugin.origin == "shipped":
+            return plugin
+        if retry and self.fitness.known(plugin.manifest) and self.fitness.reason_against(plugin.manifest):
+            self.fitness.forget(plugin.manifest)
+        return replace(plugin, error=self.fitness.reason_against(plugin.manifest))
+
+    def ready(self, plugin_id: str) -> bool:
+        """Whether the plugin's parts are given out (or refused) without a trial of seconds; see `try_out`."""
+        plugin = self._plugins.get(plugin_id)
+        if plugin is None or plugin.manifest is None or plugin.origin == "shipped":
+            return True
+        return self.fitness.known(plugin.manifest)
+
+    def try_out(self, plugin_id: str) -> None:
+        """Make the trial of a user's plugin now (a worker thread); what it says comes with `panel_class` or `logic`."""
+        plugin = self._plugins[plugin_id]
+        if plugin.manifest is not None:
+            self.fitness.reason_against(plugin.manifest)
+
+    def begin_start(self, plugin_id: str) -> None:
+        """From here until `end_start`, an end of the program is the plugin's doing: it is off at the next start."""
+        if self._plugins[plugin_id].origin == "user":
+            self.fitness.begin(self.manifest(plugin_id))
+
+    def end_start(self, plugin_id: str) -> None:
+        """The plugin is started, or refused."""
+        if self._plugins[plugin_id].origin == "user":
+            self.fitness.end(self.manifest(plugin_id))
+
+    def _fit(self, plugin_id: str) -> Manifest:
+        """The manifest of a plugin that may be loaded; a user's plugin is tried first. Raises UserError."""
+        manifest = self.manifest(plugin_id)
+        if self._plugins[plugin_id].origin == "user":
+            reason = self.fitness.reason_against(manifest)
+            if reason:
+                raise PluginBroken(reason, HINT)
+        return manifest
+
+    def _load(self, manifest: Manifest, entry: str) -> type:
+        with self._marked(manifest):
+            return load_entry(manifest, entry)
+
+    def _marked(self, manifest: Manifest) -> AbstractContextManager[None]:
+        user = self._plugins[manifest.id].origin == "user"
+        return self.fitness.starting(manifest) if user else nullcontext()
 
     def _add_place(self, place: Path, origin: Origin) -> None:
-        for folder in _plugin_folders(place):
-            info = _describe(folder, origin)
-            taken = self._plugins.get(info.id)
-            if taken is None:
-                self._plugins[info.id] = info
-            elif taken.folder.resolve() != folder.resolve():
-                self._add_clash(info, taken)
+        try:
+            folders = _plugin_folders(place)
+        except OSError as error:
+            what = f'The plugin folder "{place.name}" cannot be read: {error.strerror}.'
+            self._plugins[str(place)] = PluginInfo(str(place), place.name, place, origin, None, what)
+            return
+        for folder in folders:
+            self._add(_describe(folder, origin))
 
-    def _add_clash(self, info: PluginInfo, taken: PluginInfo) -> None:
-        error = f'The plugin in "{info.folder.name}" has the id {info.id}, which "{taken.folder.name}" already has.'
-        key = f"{info.id} ({info.folder.name})"
+    def _add(self, info: PluginInfo) -> None:
+        """Under its id; a plugin that cannot be used takes no id away from one that can."""
+        taken = self._plugins.get(info.id)
+        if taken is None:
+            self._plugins[info.id] = info
+        elif taken.folder.resolve() == info.folder.resolve():
+            return
+        elif taken.manifest is None and info.manifest is not None:
+            self._plugins[info.id] = info
+            self._add_aside(taken, taken.error)
+        elif info.manifest is None:
+            self._add_aside(info, info.error)
+        else:
+            folders = f'"{info.folder.name}" has the id {info.id}, which "{taken.folder.name}" already has'
+            self._add_aside(info, f"The plugin in {folders}.")
+
+    def _add_aside(self, info: PluginInfo, error: str) -> None:
+        key = f"{info.id} ({info.folder.parent.name}/{info.folder.name})"
+        while key in self._plugins:
+            key += "'"
         self._plugins[key] = PluginInfo(key, info.name, info.folder, info.origin, None, error)
 
 
@@ -122,11 +184,19 @@ def _order(plugin: PluginInfo) -> tuple[int, str]:
 
 
 def _plugin_folders(place: Path) -> list[Path]:
-    if (place / MANIFEST_NAME).is_file():
+    if _has_manifest(place):
         return [place]
     if not place.is_dir():
         return []
-    return sorted(folder for folder in place.iterdir() if (folder / MANIFEST_NAME).is_file())
+    return sorted(folder for folder in place.iterdir() if _has_manifest(folder))
+
+
+def _has_manifest(folder: Path) -> bool:
+    """Also where the folder may not be read: then reading its manifest tells why."""
+    try:
+        return (folder / MANIFEST_NAME).exists() and folder.is_dir()
+    except OSError:
+        return True
 
 
 def _describe(folder: Path, origin: Origin) -> PluginInfo:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from medviewer.core.errors import Cancelled
+from medviewer.core.errors import Cancelled, UserError
 from medviewer.plugin_host.manifest import Manifest, PluginBroken
 from medviewer.services import log
 
@@ -27,12 +29,50 @@ def load_entry(manifest: Manifest, entry: str) -> type:
     except BaseException as error:  # a plugin may even call sys.exit while it is imported
         log.record_defect(error)
         raise PluginBroken(
-            f'The plugin "{manifest.name}" could not be loaded: {type(error).__name__}: {error}.',
+            f'The plugin "{manifest.name}" could not be loaded: {_told(error)}.',
             f"Details are in the log: {log.log_path()}",
         ) from error
     if not isinstance(found, type):
         raise PluginBroken(f'The plugin "{manifest.name}" names {entry}, which is not a class.', "Mend plugin.toml.")
     return found
+
+
+def made_logic(manifest: Manifest) -> Any:
+    """The plugin's logic object with its default parameters; raises PluginBroken whatever goes wrong inside it."""
+    logic_class = load_entry(manifest, manifest.logic)
+    try:
+        logic = logic_class()
+    except (KeyboardInterrupt, Cancelled):
+        raise
+    except BaseException as error:
+        log.record_defect(error)
+        raise PluginBroken(
+            f'The plugin "{manifest.name}" could not be started: {_told(error)}.',
+            f"Details are in the log: {log.log_path()}",
+        ) from error
+    if not callable(getattr(logic, "run", None)):
+        raise PluginBroken(f'The plugin "{manifest.name}" has no run(volume, request, progress).', "Mend its logic.")
+    return logic
+
+
+def called(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a plugin's function; whatever it raises besides what the user is told becomes PluginBroken naming it."""
+    try:
+        return function(*arguments)
+    except (UserError, KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:  # a plugin may even call sys.exit
+        log.record_defect(error)
+        raise PluginBroken(
+            f'The plugin "{name}" failed: {_told(error)}.',
+            f"Tell its author. Details are in the log: {log.log_path()}",
+        ) from error
+
+
+def _told(error: BaseException) -> str:
+    """An error of a plugin in one line."""
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {text}".rstrip(": .")
 
 
 def _package_of(manifest: Manifest) -> str:

@@ -10,6 +10,7 @@ from medviewer.core.prediction import Prediction
 from medviewer.core.progress import Progress, silent
 from medviewer.core.volume import Volume
 from medviewer.plugin_host.host import PluginHost, host
+from medviewer.plugin_host.loading import called
 from medviewer.plugin_host.manifest import PluginBroken
 
 DEFAULT_PLUGIN = "text_segmentation"
@@ -30,7 +31,7 @@ def segment_with(
         raise WrongUsage(f'The plugin "{plugin_id}" does not segment.', "See `medviewer plugins list`.")
     if request.device not in DEVICES:
         raise WrongUsage(f'There is no device "{request.device}".', f"Choose one of {', '.join(DEVICES)}.")
-    answer = plugins.logic(plugin_id).run(volume, request, progress or silent())
+    answer = called(manifest.name, plugins.logic(plugin_id).run, volume, request, progress or silent())
     return _checked(answer, volume, manifest.name)
 
 

@@ -1,0 +1,30 @@
+"""Makes a plugin's logic from its folder, in the process where the window lets plugins work."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from medviewer.plugin_host.host import PluginHost
+from medviewer.plugin_host.loading import called
+from medviewer.plugin_host.manifest import read_manifest
+
+FACTORY = "medviewer.plugin_host.logic_factory:logic_in"  # for `services.logic_process`
+
+
+class _Named:
+    """A plugin's logic whose failures name the plugin; everything else is the logic's own."""
+
+    def __init__(self, logic: Any, name: str) -> None:
+        self._logic, self._name = logic, name
+
+    def __getattr__(self, attribute: str) -> Any:
+        found = getattr(self._logic, attribute)
+        return partial(called, self._name, found) if callable(found) else found
+
+
+def logic_in(folder: str) -> Any:
+    """The logic object of the plugin in a folder. Raises PluginBroken, whatever goes wrong inside the plugin."""
+    manifest = read_manifest(Path(folder))
+    return _Named(PluginHost([Path(folder)]).logic(manifest.id), manifest.name)
