@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from medviewer.core.errors import OutputNotWritten
 from medviewer.core.segmentation import Color, LabelInfo, Segment
 from medviewer.core.volume import Volume
-from medviewer.io.atomic import write_text_atomic
+from medviewer.io.atomic import write_text, write_text_atomic
+from medviewer.io.export_notes import notes_of
 
 FORMAT = "medviewer labels"
 NOTICE = "AI-generated draft, not verified by a clinician. Research use only."
@@ -46,21 +49,43 @@ def sidecar_path(path: Path) -> Path:
     return path.with_name(stem + ".json")
 
 
-def write_sidecar(
-    path: Path, volume: Volume, segments: Sequence[Segment], terms: TermMap, warnings: Sequence[str]
-) -> Path:
-    """Write the sidecar of the label map `path` atomically and return its path. Holds no patient data."""
-    target = sidecar_path(path)
-    document = {
+def make_document(
+    path: Path, volume: Volume, segments: Sequence[Segment], terms: TermMap, warnings: Sequence[str], sha256: str
+) -> dict[str, Any]:
+    """The sidecar of the label map that will be `path`; `sha256` is that of its bytes. Holds no patient data."""
+    return {
         "format": FORMAT,
         "version": 1,
         "file": path.name,
+        "sha256": sha256,
         "notice": NOTICE,
         "labels": [_line(n, segment, volume, terms) for n, segment in enumerate(segments, start=1)],
+        "notes": notes_of(volume),
         "warnings": list(warnings),
     }
-    write_text_atomic(target, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    return target
+
+
+def write_document(temporary: Path, document: Mapping[str, Any]) -> None:
+    """Write a sidecar to the temporary path of an atomic write and read it back."""
+    write_text(temporary, _text(document))
+
+
+@contextmanager
+def announced(path: Path, document: Mapping[str, Any]) -> Iterator[None]:
+    """While the label map `path` is replaced, its sidecar describes the old one and the new one, each by its checksum.
+
+    So a process killed in between leaves a pair that agrees. Where the block fails, the old sidecar is put back.
+    """
+    target = sidecar_path(path)
+    before = target.read_bytes() if target.exists() else None
+    previous = {"previous": _describing(path) or None, "previous_sha256": _sha256(path)}
+    write_text_atomic(target, _text({**document, **previous}))
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError, OutputNotWritten):
+            target.unlink() if before is None else write_text_atomic(target, before.decode("utf-8"))
+        raise
 
 
 def refuse_foreign(path: Path) -> None:
@@ -73,14 +98,45 @@ def refuse_foreign(path: Path) -> None:
 
 
 def read_labels(path: Path) -> list[LabelInfo]:
-    """The label lines of the sidecar beside the label map `path`; empty where there is none or it is not ours."""
-    document = _document(path)
-    lines = document.get("labels", [])
+    """The label lines of the sidecar beside the label map `path`; empty where none of ours describes it."""
+    lines = _describing(path).get("labels", [])
     return [
         LabelInfo(int(line["label"]), str(line["name"]), _color(line.get("color")), line.get("term"))
         for line in lines
         if isinstance(line, dict) and "label" in line and "name" in line
     ]
+
+
+def changed_since(path: Path) -> bool:
+    """Whether another program changed the label map after its sidecar was written."""
+    known = _describing(path).get("sha256")
+    return known is not None and known != _sha256(path)
+
+
+def _describing(path: Path) -> dict[str, Any]:
+    """The document of this very label map: after a save that was killed, the one with its checksum.
+
+    A finished sidecar also describes a label map that another program changed (see `changed_since`).
+    """
+    document = _document(path)
+    if "previous" not in document:
+        return document
+    found, previous = _sha256(path), document["previous"]
+    if document.get("sha256") == found:
+        return document
+    return previous if isinstance(previous, dict) and document.get("previous_sha256") == found else {}
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
 def is_label_map(path: Path) -> bool:

@@ -15,9 +15,11 @@ from medviewer.core.geometry import Affine, lps_to_voxel
 from medviewer.core.progress import Progress
 from medviewer.core.segmentation import Color, Segment
 from medviewer.core.volume import Volume
+from medviewer.io.export_notes import notes_of
 from medviewer.io.surface import Surface, surface_of
 
 STL_HEADER = b"medviewer SPACE=LPS UNIT=mm; research use only, not verified by a clinician"
+STL_HEADER_RESAMPLED = b"medviewer SPACE=LPS UNIT=mm; research use only, not verified; resampled scan"
 VOLUME_TOLERANCE = 0.02
 _COORDINATE_TOLERANCE_MM = 1e-3
 
@@ -71,7 +73,7 @@ def _point_keys(points: NDArray[np.float64]) -> NDArray[np.uint64]:
 
 def write(path: Path, volume: Volume, segments: Sequence[Segment], progress: Progress) -> None:
     """Write the surfaces of all segments into one .stl or .ply; an empty mask has no triangles."""
-    write_surfaces(path, make_surfaces(volume, segments, progress), segments)
+    write_surfaces(path, make_surfaces(volume, segments, progress), segments, notes_of(volume))
 
 
 def make_surfaces(volume: Volume, segments: Sequence[Segment], progress: Progress) -> list[Surface]:
@@ -84,12 +86,14 @@ def make_surfaces(volume: Volume, segments: Sequence[Segment], progress: Progres
     return surfaces
 
 
-def write_surfaces(path: Path, surfaces: Sequence[Surface], segments: Sequence[Segment]) -> None:
-    """Write surfaces, one per segment, into one .stl or .ply."""
+def write_surfaces(
+    path: Path, surfaces: Sequence[Surface], segments: Sequence[Segment], notes: Sequence[str] = ()
+) -> None:
+    """Write surfaces, one per segment, into one .stl or .ply. `notes` (ASCII is kept) go into the header's comments."""
     if path.suffix.lower() == ".ply":
-        _write_ply(path, surfaces, [segment.color for segment in segments])
+        _write_ply(path, surfaces, [segment.color for segment in segments], notes)
     else:
-        _write_stl(path, surfaces)
+        _write_stl(path, surfaces, STL_HEADER_RESAMPLED if notes else STL_HEADER)
 
 
 def verify(path: Path, volume: Volume, segments: Sequence[Segment]) -> None:
@@ -131,7 +135,7 @@ def _mean_index(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], int]:
     return np.array([float(np.arange(len(c)) @ c) / number for c in counts]), number
 
 
-def _write_stl(path: Path, surfaces: Sequence[Surface]) -> None:
+def _write_stl(path: Path, surfaces: Sequence[Surface], header: bytes) -> None:
     corners = [surface.vertices[surface.faces].astype("<f4") for surface in surfaces]
     records = np.zeros(sum(len(part) for part in corners), _STL_RECORD)
     if corners:
@@ -140,7 +144,7 @@ def _write_stl(path: Path, surfaces: Sequence[Surface]) -> None:
     normals = np.cross(b - a, c - a)
     records["normal"] = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
     with open(path, "wb") as file:
-        file.write(STL_HEADER.ljust(80)[:80] + struct.pack("<I", len(records)))
+        file.write(header.ljust(80)[:80] + struct.pack("<I", len(records)))
         file.write(records.tobytes())
 
 
@@ -157,7 +161,7 @@ def _read_stl(path: Path) -> NDArray[np.float64]:
     return np.frombuffer(data, _STL_RECORD, offset=84)["corners"].astype(np.float64)
 
 
-def _write_ply(path: Path, surfaces: Sequence[Surface], colors: Sequence[Color]) -> None:
+def _write_ply(path: Path, surfaces: Sequence[Surface], colors: Sequence[Color], notes: Sequence[str]) -> None:
     vertices = np.zeros(sum(len(s.vertices) for s in surfaces), _PLY_VERTEX)
     faces = np.zeros(sum(len(s.faces) for s in surfaces), _PLY_FACE)
     at_vertex = at_face = 0
@@ -169,16 +173,17 @@ def _write_ply(path: Path, surfaces: Sequence[Surface], colors: Sequence[Color])
         at_vertex, at_face = end_vertex, end_face
     faces["count"] = 3
     with open(path, "wb") as file:
-        file.write(_ply_header(len(vertices), len(faces)).encode("ascii"))
+        file.write(_ply_header(len(vertices), len(faces), notes).encode("ascii", "replace"))
         file.write(vertices.tobytes() + faces.tobytes())
 
 
-def _ply_header(vertices: int, faces: int) -> str:
+def _ply_header(vertices: int, faces: int, notes: Sequence[str]) -> str:
+    comments = "".join(f"comment {' '.join(note.split())}\n" for note in notes)
     properties = "".join(f"property float {axis}\n" for axis in "xyz")
     properties += "".join(f"property uchar {name}\n" for name in ("red", "green", "blue"))
     return (
         "ply\nformat binary_little_endian 1.0\ncomment medviewer SPACE=LPS UNIT=mm\n"
-        "comment research use only, not verified by a clinician\n"
+        f"comment research use only, not verified by a clinician\n{comments}"
         f"element vertex {vertices}\n{properties}element face {faces}\n"
         "property list uchar int vertex_indices\nend_header\n"
     )

@@ -16,11 +16,13 @@ from medviewer.core.geometry import Affine, flip_ras_lps
 from medviewer.core.progress import Progress, silent
 from medviewer.core.segmentation import Segment
 from medviewer.core.volume import Volume
+from medviewer.io.export_notes import NIFTI_DESCRIPTION_BYTES, short_note
 from medviewer.io.nifti_header import read_info
 from medviewer.io.voxel_stream import read_array
 
 AFFINE_TOLERANCE_MM = 1e-3
 _LONGEST_NIFTI1_AXIS = 32767
+_ORIGIN = b"medviewer, research use only"
 
 
 def label_map(shape: tuple[int, int, int], segments: Sequence[Segment]) -> NDArray[Any]:
@@ -34,7 +36,7 @@ def label_map(shape: tuple[int, int, int], segments: Sequence[Segment]) -> NDArr
 def write(path: Path, volume: Volume, segments: Sequence[Segment], progress: Progress) -> None:
     """Write the label map to `path` (.nii or .nii.gz) with qform and sform in scanner mm and no patient data."""
     progress.report(0.0, "Writing NIfTI")
-    write_array(path, label_map(volume.shape, segments), _affine_of(volume), intent="labels")
+    write_array(path, label_map(volume.shape, segments), _affine_of(volume), "labels", _description(volume))
 
 
 def verify(path: Path, volume: Volume, segments: Sequence[Segment]) -> None:
@@ -45,7 +47,7 @@ def verify(path: Path, volume: Volume, segments: Sequence[Segment]) -> None:
 def write_volume(path: Path, volume: Volume, progress: Progress) -> None:
     """Write the voxels of a scan as they are, position included. Raises OutputNotWritten without a position."""
     progress.report(0.0, "Writing NIfTI")
-    write_array(path, _storable(volume.array), _affine_of(volume), intent="")
+    write_array(path, _storable(volume.array), _affine_of(volume), "", _description(volume))
 
 
 def verify_volume(path: Path, volume: Volume) -> None:
@@ -53,8 +55,11 @@ def verify_volume(path: Path, volume: Volume) -> None:
     verify_array(path, _storable(volume.array), _affine_of(volume))
 
 
-def write_array(path: Path, array: NDArray[Any], affine: Affine, intent: str) -> None:
-    """One array (i, j, k) or RGB (i, j, k, 3) with its affine to LPS mm into one NIfTI file."""
+def write_array(path: Path, array: NDArray[Any], affine: Affine, intent: str, description: bytes = _ORIGIN) -> None:
+    """One array (i, j, k) or RGB (i, j, k, 3) with its affine to LPS mm into one NIfTI file.
+
+    `description` goes into the field `descrip`: at most 79 bytes, never patient data.
+    """
     import nibabel
 
     long = max(array.shape) > _LONGEST_NIFTI1_AXIS
@@ -65,7 +70,7 @@ def write_array(path: Path, array: NDArray[Any], affine: Affine, intent: str) ->
     header.set_sform(ras, code=1)
     header.set_qform(ras, code=1 if _at_right_angles(ras) else 0, strip_shears=True)
     header.set_xyzt_units("mm")
-    header["descrip"] = b"medviewer, research use only"
+    header["descrip"] = description
     if intent == "labels":
         header.set_intent("label", name="labels")
     image.to_filename(path)
@@ -83,6 +88,10 @@ def verify_array(path: Path, array: NDArray[Any], affine: Affine) -> None:
         raise _differs(path, "voxels")
     if np.abs(_raw_sform(path) - flip_ras_lps(affine)).max() > AFFINE_TOLERANCE_MM:
         raise _differs(path, "positions")
+
+
+def _description(volume: Volume) -> bytes:
+    return short_note(volume, _ORIGIN.decode(), NIFTI_DESCRIPTION_BYTES)
 
 
 def _differs(path: Path, what: str) -> OutputNotWritten:

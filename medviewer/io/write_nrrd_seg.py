@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from medviewer.core.errors import InputRefused, OutputNotWritten
 from medviewer.core.geometry import Affine
 from medviewer.core.progress import Progress, silent
+from medviewer.core.provenance import Provenance
 from medviewer.core.segmentation import Color, Segment
 from medviewer.core.volume import Volume
+from medviewer.io.export_notes import notes_of
 from medviewer.io.label_sidecar import NOTICE, CodeLike, TermMap
 from medviewer.io.nrrd_header import read_info, read_stored
 
@@ -33,6 +35,9 @@ class ReadSegment:
     color: Color = (76, 194, 255)
     term_id: str | None = None
     side: str | None = None
+    notes: tuple[str, ...] = ()  # what was done to the stored values
+    code: tuple[str, str] | None = None  # scheme and value of what it is, for instance ("SCT", "64033007")
+    origin: Provenance | None = None  # who made it, where the file says so
 
 
 def write(
@@ -155,7 +160,8 @@ def _header(
     ]
     for number, (segment, layer) in enumerate(zip(segments, layer_of, strict=True)):
         lines += _segment_lines(number, segment, layer, terms)
-    return "\n".join(lines + _segmentation_lines(segments)) + "\n\n"
+    notes = [f"medviewer_Note{number}:={_one_line(note)}" for number, note in enumerate(notes_of(volume), start=1)]
+    return "\n".join(lines + _segmentation_lines(segments) + notes) + "\n\n"
 
 
 def _affine_of(volume: Volume) -> Affine:

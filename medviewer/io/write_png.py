@@ -13,12 +13,13 @@ from medviewer.core.errors import OutputNotWritten
 from medviewer.core.progress import Progress
 from medviewer.core.segmentation import Segment
 from medviewer.core.volume import Volume
+from medviewer.io.export_notes import notes_of
 
 
 def write(path: Path, volume: Volume, segments: Sequence[Segment], progress: Progress) -> None:
     """Write where any of the segments is as 255 in an 8-bit PNG of the image's rows and columns."""
     progress.report(0.0, "Writing PNG")
-    _save(path, mask_picture(volume, segments))
+    _save(path, mask_picture(volume, segments), notes_of(volume))
 
 
 def verify(path: Path, volume: Volume, segments: Sequence[Segment]) -> None:
@@ -26,9 +27,9 @@ def verify(path: Path, volume: Volume, segments: Sequence[Segment]) -> None:
     verify_picture(path, mask_picture(volume, segments))
 
 
-def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write a picture (rows, cols, 3) or (rows, cols); nothing but the pixels goes into the file."""
-    _save(path, picture)
+def write_picture(path: Path, picture: NDArray[np.uint8], notes: Sequence[str] = ()) -> None:
+    """Write a picture (rows, cols, 3) or (rows, cols); nothing but the pixels and `notes` goes into the file."""
+    _save(path, picture, notes)
 
 
 def verify_picture(path: Path, picture: NDArray[np.uint8]) -> None:
@@ -70,7 +71,10 @@ def _frames_of(segment: Segment) -> list[int]:
     return [int(k) for k in np.flatnonzero(segment.mask.any(axis=(0, 1)))]
 
 
-def _save(path: Path, picture: NDArray[Any]) -> None:
-    from PIL import Image
+def _save(path: Path, picture: NDArray[Any], notes: Sequence[str]) -> None:
+    from PIL import Image, PngImagePlugin
 
-    Image.fromarray(np.ascontiguousarray(picture)).save(path, format="PNG")
+    text = PngImagePlugin.PngInfo()
+    if notes:
+        text.add_text("Comment", " ".join(notes))
+    Image.fromarray(np.ascontiguousarray(picture)).save(path, format="PNG", pnginfo=text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from medviewer.core.errors import InputRefused
 from medviewer.core.geometry import Affine, volume_corners
+from medviewer.core.plain_text import one_line
 from medviewer.core.progress import silent
 from medviewer.core.provenance import Provenance
 from medviewer.core.segmentation import Color, Segment
@@ -19,6 +21,8 @@ from medviewer.services.file_kinds import FileKind, kind_of
 
 _SAME_PLACE_MM = 0.05
 _MOST_LABELS = 1000
+_LARGEST_LABEL = 2**53  # larger ones are not exact in a float
+_ROUNDING = 0.01  # labels that a resampling left at 0.9999
 _COLORS: tuple[Color, ...] = (
     (76, 194, 255), (255, 159, 67), (99, 205, 132), (238, 104, 139), (178, 140, 255), (255, 214, 90), (64, 210, 196),
 )  # fmt: skip
@@ -39,7 +43,16 @@ def read_segments(path: Path, volume: Volume) -> list[Segment]:
         found, affine = _from_labels(path, kind, volume)
     else:
         raise InputRefused(f"{path.name} holds no masks.", "Choose a .nii.gz, .seg.nrrd, .dcm or .png mask.")
-    return [_on_grid(path, segment, affine, volume) for segment in found]
+    history = _history(path)
+    return [_on_grid(path, segment, affine, volume, history) for segment in found]
+
+
+def _history(path: Path) -> list[str]:
+    """What is known of how the masks of a file came about; goes into their provenance."""
+    from medviewer.io.label_sidecar import changed_since
+
+    changed = ["changed by another program after its labels were named"] if changed_since(path) else []
+    return ["read from a file", *changed]
 
 
 def _from_dicom(path: Path, volume: Volume) -> tuple[list[ReadSegment], Affine | None]:
@@ -78,6 +91,10 @@ def _from_labels(path: Path, kind: FileKind, volume: Volume) -> tuple[list[ReadS
     labels = open_data.load(entries[0])
     if labels.is_color:
         raise InputRefused(f"{path.name} is a colour picture, not a mask.", _HINT)
+    if labels.shape != entries[0].shape_xyz:  # labels cannot be averaged
+        raise InputRefused(f"{path.name} does not fit into the free memory.", "Close other scans or programs first.")
+    if any("no number (NaN" in warning for warning in labels.warnings):
+        raise InputRefused(f"{path.name} holds values that are no numbers.", "Choose a label map or a mask.")
     return _split(path, labels.array), labels.affine if kind is not FileKind.IMAGE else volume.affine
 
 
@@ -102,10 +119,14 @@ def _split(path: Path, labels: NDArray[Any]) -> list[ReadSegment]:
 def _whole(path: Path, labels: NDArray[Any]) -> NDArray[Any]:
     if labels.dtype.kind in "iub":
         return labels
+    if not np.isfinite(labels).all():
+        raise InputRefused(f"{path.name} holds values that are no numbers.", "Choose a label map or a mask.")
     rounded: NDArray[Any] = np.rint(labels)
-    if np.abs(labels - rounded).max(initial=0.0) > 0.01:
+    if np.abs(labels - rounded).max(initial=0.0) > _ROUNDING:
         raise InputRefused(f"{path.name} holds fractions, not labels.", "Choose a label map or a mask.")
-    return rounded.astype(np.int32)
+    if np.abs(rounded).max(initial=0.0) > _LARGEST_LABEL:
+        raise InputRefused(f"{path.name} looks like a scan, not like a label map.", _HINT)
+    return rounded.astype(np.int64)
 
 
 def _plain_name(path: Path, value: int, count: int) -> str:
@@ -113,17 +134,38 @@ def _plain_name(path: Path, value: int, count: int) -> str:
     return stem if count <= 1 else f"{stem} {value}"
 
 
-def _on_grid(path: Path, segment: ReadSegment, affine: Affine | None, volume: Volume) -> Segment:
-    mask, edits = segment.mask, ["read from a file"]
+def _on_grid(
+    path: Path, segment: ReadSegment, affine: Affine | None, volume: Volume, history: list[str]
+) -> Segment:
+    mask, edits = segment.mask, [*history, *segment.notes]
     if volume.affine is None or affine is None:
         if mask.shape != volume.shape:
             raise InputRefused(f"{path.name} has another size than this scan.", _HINT)
     elif not _same_grid(mask.shape, affine, volume):
         mask, edits = _resampled(path, mask, affine, volume), [*edits, "resampled to the scan's grid"]
-    provenance = Provenance(algorithm="SEMIAUTOMATIC", edits=tuple(edits))
+    origin = segment.origin or Provenance(algorithm="SEMIAUTOMATIC")
     return Segment(
-        segment.name, mask, segment.color, term_id=segment.term_id, side=segment.side, provenance=provenance
+        one_line(segment.name),
+        mask,
+        segment.color,
+        term_id=segment.term_id or _term_of(segment.code),
+        side=segment.side,
+        provenance=replace(origin, edits=(*origin.edits, *edits)),
     )
+
+
+def _term_of(code: tuple[str, str] | None) -> str | None:
+    """The one structure of the terminology with this code, so that a further export says the same."""
+    from medviewer.services.resources import terminology
+
+    if code is None:
+        return None
+    found = [
+        term.id
+        for term in terminology()
+        if term.snomed is not None and not term.snomed_broader and (term.snomed.scheme, term.snomed.value) == code
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _same_grid(shape: tuple[int, ...], affine: Affine, volume: Volume) -> bool:
@@ -142,7 +184,7 @@ def _resampled(path: Path, mask: NDArray[np.bool_], affine: Affine, volume: Volu
     assert volume.affine is not None
     matrix = np.linalg.inv(affine) @ volume.affine
     result = affine_transform(
-        mask.astype(np.uint8), matrix[:3, :3], matrix[:3, 3], output_shape=volume.shape, order=0, mode="constant"
+        mask.astype(np.uint8), matrix[:3, :3], matrix[:3, 3], output_shape=volume.shape, order=0, mode="grid-constant"
     )
     if mask.any() and not result.any():
         raise InputRefused(f"{path.name} lies outside this scan.", _HINT)

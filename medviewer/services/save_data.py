@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -16,8 +18,10 @@ from medviewer.core.errors import OutputNotWritten, UserError, WrongUsage
 from medviewer.core.progress import Progress, silent
 from medviewer.core.segmentation import Segment
 from medviewer.core.volume import Volume
-from medviewer.io.atomic import atomic_folder, atomic_write
+from medviewer.io.atomic import atomic_files, atomic_pair, atomic_write, not_written
+from medviewer.io.export_notes import notes_of
 from medviewer.io.label_sidecar import TermMap, refuse_foreign
+from medviewer.services.output_names import numbered_name, source_folder
 
 _WRITERS = {
     ".nii.gz": "medviewer.io.write_nifti",
@@ -67,13 +71,15 @@ def save_segments(
     """
     path = Path(path)
     suffix = _suffix(path)
-    _refuse_sources(path, volume)
-    _refuse_other_grids(volume, segments)
-    job = _Job(path, suffix, volume, segments, _terms(), progress or silent())
-    _require_possible(job)
-    if volume.affine is not None and not volume.orientation_recorded:
-        job.warnings.append("The scan does not record its orientation: left and right are not known in this file, too.")
-    _SAVERS[suffix](job)
+    with _told(path, volume):
+        _refuse_sources(path, volume)
+        _refuse_other_grids(volume, segments)
+        job = _Job(path, suffix, volume, segments, _terms(), progress or silent(), warnings=notes_of(volume))
+        _require_possible(job)
+        if volume.affine is not None and not volume.orientation_recorded:
+            told = "The scan does not record its orientation: left and right are not known in this file, too."
+            job.warnings.append(told)
+        _SAVERS[suffix](job)
     return SavedReport(path, tuple(job.extra), tuple(job.warnings))
 
 
@@ -81,8 +87,9 @@ def check_output(path: Path | str, volume: Volume) -> None:
     """Raise what `save_segments` would raise for the ending, the scan's own files or the geometry: before any work."""
     path = Path(path)
     suffix = _suffix(path)
-    _refuse_sources(path, volume)
-    _require_possible(_Job(path, suffix, volume, (), {}, silent()))
+    with _told(path, volume):
+        _refuse_sources(path, volume)
+        _require_possible(_Job(path, suffix, volume, (), {}, silent()))
 
 
 def save_volume_nifti(path: Path | str, volume: Volume, progress: Progress | None = None) -> SavedReport:
@@ -92,24 +99,32 @@ def save_volume_nifti(path: Path | str, volume: Volume, progress: Progress | Non
     path = Path(path)
     if _suffix(path) not in (".nii.gz", ".nii"):
         raise WrongUsage(f"{path.name} is not a NIfTI name.", "Give the file the ending .nii.gz.")
-    _refuse_sources(path, volume)
+    with _told(path, volume):
+        _refuse_sources(path, volume)
     with atomic_write(path) as temporary:
         write_nifti.write_volume(temporary, volume, progress or silent())
         write_nifti.verify_volume(temporary, volume)
     return SavedReport(path, warnings=volume.warnings)
 
 
-def save_view_png(path: Path | str, picture: NDArray[np.uint8]) -> SavedReport:
-    """Write a picture of a view, uint8 (rows, cols, 3), as PNG. Raises as `save_segments`."""
+def save_view_png(path: Path | str, picture: NDArray[np.uint8], volume: Volume | None = None) -> SavedReport:
+    """Write a picture of a view, uint8 (rows, cols, 3), as PNG. Raises as `save_segments`.
+
+    `volume` is the scan shown: where its grid was resampled, the picture's text says so. It is never written onto.
+    """
     from medviewer.io import write_png
 
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise WrongUsage(f"{path.name} is not a PNG name.", "Give the file the ending .png.")
+    if volume is not None:
+        with _told(path, volume):
+            _refuse_sources(path, volume)
+    notes = [] if volume is None else notes_of(volume)
     with atomic_write(path) as temporary:
-        write_png.write_picture(temporary, picture)
+        write_png.write_picture(temporary, picture, notes)
         write_png.verify_picture(temporary, picture)
-    return SavedReport(path)
+    return SavedReport(path, warnings=tuple(notes))
 
 
 def read_mask(path: Path | str, volume: Volume) -> list[Segment]:
@@ -125,6 +140,21 @@ def _suffix(path: Path) -> str:
         if name.endswith(suffix) and len(name) > len(suffix):
             return suffix
     raise WrongUsage(f"{path.name} has no ending that names a format.", _WHAT_WORKS)
+
+
+@contextmanager
+def _told(path: Path, volume: Volume) -> Iterator[None]:
+    """Errors of the drive outside the writing itself: of the target's name, or of the scan's files that are read."""
+    try:
+        yield
+    except OSError as error:
+        sources = {str(source) for source in volume.source.files}
+        if error.filename is not None and str(error.filename) in sources:
+            raise OutputNotWritten(
+                f"{path} was not written: the scan's file {error.filename} can no longer be read.",
+                "Put the scan back in its place, then save again.",
+            ) from error
+        raise not_written(path, error) from error
 
 
 def _refuse_sources(path: Path, volume: Volume) -> None:
@@ -178,43 +208,54 @@ def _writer(job: _Job) -> ModuleType:
     return importlib.import_module(_WRITERS[job.suffix])
 
 
-def _write_one(job: _Job) -> None:
+def _write_one(job: _Job, temporary: Path) -> None:
     """Write and verify by the suffix's writer, which knows nothing of terms."""
     writer: Any = _writer(job)
-    with atomic_write(job.path) as temporary:
-        writer.write(temporary, job.volume, job.segments, job.progress.part(0.0, 0.6))
-        job.progress.report(0.7, "Checking what was written")
-        writer.verify(temporary, job.volume, job.segments)
+    writer.write(temporary, job.volume, job.segments, job.progress.part(0.0, 0.6))
+    job.progress.report(0.7, "Checking what was written")
+    writer.verify(temporary, job.volume, job.segments)
 
 
 def _save_nifti(job: _Job) -> None:
-    from medviewer.io.label_sidecar import write_sidecar
+    """The label map, then its sidecar; until both are in place the sidecar describes the old and the new map."""
+    from medviewer.io import label_sidecar
 
     job.warnings += _overlaps(job.segments)
     job.warnings += _notes(job.segments)
-    _write_one(job)
-    job.extra.append(write_sidecar(job.path, job.volume, job.segments, job.terms, job.warnings))
+    side = label_sidecar.sidecar_path(job.path)
+    with atomic_write(side) as new_side, ExitStack() as stack:
+        temporary = stack.enter_context(atomic_write(job.path))
+        _write_one(job, temporary)
+        document = label_sidecar.make_document(
+            job.path, job.volume, job.segments, job.terms, job.warnings, sha256_of(temporary)
+        )
+        label_sidecar.write_document(new_side, document)
+        with label_sidecar.announced(job.path, document):
+            stack.close()  # the label map takes its place
+    job.extra.append(side)
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _save_png(job: _Job) -> None:
+    """All segments in one picture; with several, each one also in a file of its own."""
     from medviewer.io import write_png
 
     job.warnings += _notes(job.segments)
-    _write_one(job)
-    if len(job.segments) > 1:
+    several = enumerate(job.segments, start=1) if len(job.segments) > 1 else ()
+    singles = [(numbered_name(job.path, number, segment.name), [segment]) for number, segment in several]
+    if singles:
         job.warnings.append("The PNG shows all segments together; each one is also in a file of its own.")
-        for number, segment in enumerate(job.segments, start=1):
-            target = numbered_name(job.path, number, segment.name)
-            with atomic_write(target) as temporary:
-                write_png.write(temporary, job.volume, [segment], job.progress)
-                write_png.verify(temporary, job.volume, [segment])
-            job.extra.append(target)
-
-
-def numbered_name(path: Path, number: int, name: str) -> Path:
-    """`out.png`, 2, "Left kidney" -> `out_2_left_kidney.png`; only letters and digits of the name are used."""
-    words = "".join(letter if letter.isalnum() else " " for letter in name.lower()).split()
-    return path.with_name("_".join([path.stem, str(number), *words])[:120] + path.suffix)
+    with atomic_files(job.path, *(path for path, _ in singles)) as (whole, *parts):
+        _write_one(job, whole)
+        for temporary, (_, segments) in zip(parts, singles, strict=True):
+            write_png.write(temporary, job.volume, segments, job.progress)
+            write_png.verify(temporary, job.volume, segments)
+    job.extra += [path for path, _ in singles]
 
 
 def _overlaps(segments: Sequence[Segment]) -> list[str]:
@@ -264,11 +305,11 @@ def _save_mesh(job: _Job) -> None:
     files = [(job.path, list(range(len(surfaces))))]
     if len(surfaces) > 1:
         files += [(numbered_name(job.path, n + 1, job.segments[n].name), [n]) for n in range(len(surfaces))]
-    for number, (path, chosen) in enumerate(files):
-        job.progress.report(0.6 + 0.4 * number / len(files), "Writing and checking surfaces")
-        segments = [job.segments[n] for n in chosen]
-        with atomic_write(path) as temporary:
-            mesh_file.write_surfaces(temporary, [surfaces[n] for n in chosen], segments)
+    with atomic_files(*(path for path, _ in files)) as places:
+        for number, (temporary, (_, chosen)) in enumerate(zip(places, files, strict=True)):
+            job.progress.report(0.6 + 0.4 * number / len(files), "Writing and checking surfaces")
+            segments = [job.segments[n] for n in chosen]
+            mesh_file.write_surfaces(temporary, [surfaces[n] for n in chosen], segments, notes_of(job.volume))
             mesh_file.verify(temporary, job.volume, segments)
     job.extra += [path for path, _ in files[1:]]
 
@@ -283,9 +324,9 @@ def _save_dicom(job: _Job) -> None:
         with atomic_write(job.path) as temporary:
             _write_seg(job, temporary, sources)
         return
-    folder = job.path.with_name(job.path.name[: -len(job.suffix)] + "_source")
+    folder = source_folder(job.path)
     _refuse_foreign_folder(folder)
-    with atomic_write(job.path) as temporary, atomic_folder(folder) as series:
+    with atomic_pair(job.path, folder) as (temporary, series):
         _write_seg(job, temporary, _write_source(job, series))
     job.extra.append(folder)
 
@@ -315,7 +356,7 @@ def _write_seg(job: _Job, temporary: Path, sources: Sequence[Any]) -> None:
 
     dicom_seg.write(temporary, job.volume, job.segments, job.progress.part(0.3, 0.8), sources, job.terms)
     job.progress.report(0.85, "Checking what was written")
-    dicom_seg.verify(temporary, job.volume, job.segments, sources)
+    dicom_seg.verify(temporary, job.volume, job.segments, sources, job.terms)
 
 
 def _refuse_foreign_folder(folder: Path) -> None:
@@ -324,7 +365,7 @@ def _refuse_foreign_folder(folder: Path) -> None:
 
     if not folder.exists():
         return
-    for file in sorted(folder.iterdir()) if folder.is_dir() else [folder]:
+    for file in sorted(p for p in folder.rglob("*") if not p.is_dir()) if folder.is_dir() else [folder]:
         try:
             text = str(pydicom.dcmread(file, stop_before_pixels=True).get("DerivationDescription", ""))
         except Exception:
