@@ -14,7 +14,7 @@ from psygnal import Signal
 
 from medviewer.core.commands import AddSegment, ChangeSegment, DeleteSegment, RefineSegment
 from medviewer.core.geometry import volume_corners, voxel_to_lps
-from medviewer.core.prediction import Prediction
+from medviewer.core.prediction import BoxPrompt, PointPrompt, Prediction
 from medviewer.core.segmentation import Color, Segment
 from medviewer.core.undo import UndoStack
 from medviewer.core.volume import Volume
@@ -45,6 +45,9 @@ class Scan:
     inverted: bool = False
     preview: Prediction | None = None
     preview_painted: bool = False
+    preview_points: tuple[PointPrompt, ...] = ()  # the clicks and the box that led to the preview, where known
+    preview_box: BoxPrompt | None = None
+    prompts: list[str] = field(default_factory=list)  # what was asked on this scan, oldest first
 
     def __post_init__(self) -> None:
         self.cursor = centre_of(self.volume)
@@ -84,6 +87,12 @@ class Scene:
     cursor_changed = Signal()
     window_changed = Signal()  # window/level or inversion
     frame_changed = Signal()
+    scan_opened = Signal(object)  # Scan
+    scan_closed = Signal(object)  # Scan
+    volume_replaced = Signal(object)  # Scan whose description changed
+    prompt_asked = Signal(object)  # Scan
+    segment_shown = Signal(object, str)  # Scan, id of the segment that was hidden, shown or faded
+    previewed = Signal(object)  # Scan whose preview was set or taken away
 
     def __init__(self) -> None:
         self.scans: list[Scan] = []
@@ -96,16 +105,29 @@ class Scene:
         """Open a volume; the caller keeps nothing alive but the scene."""
         scan = Scan(volume)
         self.scans.append(scan)
+        self.scan_opened.emit(scan)
         self.scans_changed.emit()
         if activate:
             self.activate(scan)
         return scan
+
+    def adopt(self, other: Scene) -> None:
+        """Take over the scans and the steps of another scene, which must not be used afterwards."""
+        self.scans += other.scans
+        self.scans_changed.emit()
+        if other.scans:
+            self.activate(other.scans[-1])
+        self.undo_stack.adopt(other.undo_stack)
+        self._segments_may_have_changed()
+        if self.active is not None and self.active.preview is not None:
+            self.preview_changed.emit()
 
     def replace_volume(self, scan: Scan, volume: Volume) -> None:
         """Other facts (modality, orientation stated by the user) over the same grid. Raises ValueError otherwise."""
         if volume.shape != scan.volume.shape:
             raise ValueError("another grid")
         scan.volume = volume
+        self.volume_replaced.emit(scan)
         self.scans_changed.emit()
         if scan is self.active:
             self.active_changed.emit()
@@ -120,6 +142,7 @@ class Scene:
         """Forget a scan, its segments and its undo steps."""
         self.scans.remove(scan)
         self.undo_stack.drop(scan.key)
+        self.scan_closed.emit(scan)
         if scan is self.active:
             self.active, self.selected_id = (self.scans[-1] if self.scans else None), None
             self.active_changed.emit()
@@ -132,8 +155,9 @@ class Scene:
         if scan is None or scan.preview is None or not scan.preview.found or not scan.preview_painted:
             return None
         segment = segment_of(scan.preview, self.next_color(scan), scan)
-        self.set_preview(None)
-        self.add_segment(segment)
+        scan.preview, scan.preview_painted, scan.preview_points, scan.preview_box = None, False, (), None
+        self.add_segment(segment)  # one step for a journal: the preview has gone when it hears of the segment
+        self.preview_changed.emit()
         return segment
 
     def add_segment(self, segment: Segment, title: str = "") -> None:
@@ -182,6 +206,7 @@ class Scene:
         if opacity is not None:
             changes["opacity"] = min(max(opacity, 0.0), 1.0)
         scan.replace(scan.get(segment_id).changed(**changes))
+        self.segment_shown.emit(scan, segment_id)
         self.segments_changed.emit()
 
     def select(self, segment_id: str | None) -> None:
@@ -189,10 +214,23 @@ class Scene:
             self.selected_id = segment_id
             self.selection_changed.emit()
 
-    def set_preview(self, prediction: Prediction | None) -> None:
-        """Show a result beside the untouched scan; it must be painted before it can be accepted."""
+    def note_prompt(self, text: str) -> None:
+        """Remember what was asked on the active scan."""
+        scan = self._require_active()
+        scan.prompts.append(text)
+        self.prompt_asked.emit(scan)
+
+    def set_preview(
+        self, prediction: Prediction | None, points: tuple[PointPrompt, ...] = (), box: BoxPrompt | None = None
+    ) -> None:
+        """Show a result beside the untouched scan; it must be painted before it can be accepted.
+
+        `points` and `box` are the corrections that led to it: LPS mm, voxel indices without affine.
+        """
         scan = self._require_active()
         scan.preview, scan.preview_painted = prediction, False
+        scan.preview_points, scan.preview_box = points, box
+        self.previewed.emit(scan)
         self.preview_changed.emit()
 
     def mark_preview_painted(self) -> None:
@@ -241,7 +279,7 @@ def segment_of(prediction: Prediction, color: Color, scan: Scan) -> Segment:
     """The segment that accepting a prediction gives."""
     return Segment(
         name=prediction.title or prediction.prompt,
-        mask=prediction.mask.copy(order="F"),
+        mask=np.asfortranarray(prediction.mask),  # shared where it lies so: both are read-only from now on
         color=color,
         term_id=prediction.term_id,
         side=prediction.side,

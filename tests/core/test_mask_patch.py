@@ -41,3 +41,14 @@ def test_patch_refuses_another_grid() -> None:
 
 def test_bounding_box_of_nothing() -> None:
     assert bounding_box(np.zeros((3, 3, 3), bool)) is None
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_both_memory_orders_are_packed_in_their_own_order(order: str) -> None:
+    rng = np.random.default_rng(3)
+    mask = np.zeros((7, 9, 11), bool, order=order)  # type: ignore[call-overload]
+    mask[1:6, 2:8, 3:10] = rng.random((5, 6, 7)) < 0.5
+    packed = PackedMask.pack(mask)
+    assert packed.order == order
+    assert np.array_equal(packed.unpack(), mask)
+    assert packed.unpack().flags.f_contiguous
