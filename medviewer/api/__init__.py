@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from medviewer.core.segmentation import Segment as Segment
     from medviewer.core.volume import Fact as Fact
     from medviewer.core.volume import Volume as Volume
+    from medviewer.services.embedding_cache import embedding_store as embedding_store
+    from medviewer.services.memory import available_memory as available_memory
     from medviewer.services.model_store import find_bundle as find_bundle
     from medviewer.services.model_store import list_models as list_models
     from medviewer.services.resources import presets as presets
@@ -59,6 +61,8 @@ _HOMES = {
     "medviewer.core.scene": ("Scene",),
     "medviewer.core.segmentation": ("Segment",),
     "medviewer.core.volume": ("Fact", "Volume"),
+    "medviewer.services.embedding_cache": ("embedding_store",),
+    "medviewer.services.memory": ("available_memory",),
     "medviewer.services.model_store": ("find_bundle", "list_models"),
     "medviewer.services.resources": ("presets", "terminology"),
     "medviewer.services.settings": ("Settings",),

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
+from torch import Tensor
 
 from medviewer.core.errors import ModelMissing
 from medviewer.models.text_sam import NetworkConfig, TextSam
+from medviewer.models.weights import Unsafe, no_constant, read_confined, read_weights, unique_keys
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 _REINSTALL = "Install the model again (see `medviewer models list`)."
+_MOST_CONFIG = 8_000_000  # bytes; the shipped one has 23 kB
+_MOST_TERMS = 20_000
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_LARGEST = {"size": 2048, "dim": 1024, "high_res": 256, "text_buckets": 1 << 20, "text_tokens": 16}
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class BundleInfo:
     licence: str = ""
     sources: tuple[str, ...] = ()
     path: Path = field(default_factory=Path)
+    weights_bytes: int | None = None  # size of the weights file, where the description states it
 
     @property
     def term_ids(self) -> tuple[str, ...]:
@@ -81,41 +88,95 @@ def sha256_of(path: Path) -> str:
 def read_info(folder: Path) -> BundleInfo:
     """Parse `config.json`. Raises ModelMissing when it is absent or not a model description."""
     try:
-        data = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        return _info(data, folder)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        text = read_confined(folder / CONFIG, folder, _MOST_CONFIG).decode("utf-8")
+        return _info(json.loads(text, object_pairs_hook=unique_keys, parse_constant=no_constant), folder)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelMissing(f"There is no readable model in {folder.name}.", _REINSTALL) from error
 
 
 def _info(data: Mapping[str, Any], folder: Path) -> BundleInfo:
+    if len(data["terms"]) > _MOST_TERMS or not _SHA256.match(data["weights_sha256"]):
+        raise ValueError("no description of a model")
     terms = {term_id: _term(entry) for term_id, entry in data["terms"].items()}
+    size = data.get("weights_bytes")
     return BundleInfo(
-        id=data["id"], version=data["version"], weights_sha256=data["weights_sha256"],
-        network=NetworkConfig(**data["network"]), terms=terms, threshold=float(data["threshold"]),
-        slice_threshold=float(data["slice_threshold"]), licence=data["licence"],
-        sources=tuple(data["sources"]), path=folder,
+        id=_text(data["id"]), version=_text(data["version"]), weights_sha256=data["weights_sha256"],
+        network=_network(data["network"]), terms=terms, threshold=_share(data["threshold"]),
+        slice_threshold=_share(data["slice_threshold"]), licence=_text(data["licence"]),
+        sources=tuple(_text(source) for source in data["sources"]), path=folder,
+        weights_bytes=None if size is None else _count(size, 1 << 50),
     )
 
 
+def _network(sizes: Mapping[str, Any]) -> NetworkConfig:
+    """Sizes within bounds: a description may not ask for more memory than any real network."""
+    if set(sizes) - set(_LARGEST):
+        raise ValueError("unknown sizes")
+    config = NetworkConfig(**{name: _count(number, _LARGEST[name]) for name, number in sizes.items()})
+    if config.size % 32 or config.dim % 16 or config.high_res % 8 or min(config.as_dict().values()) < 1:
+        raise ValueError("impossible sizes")
+    return config
+
+
 def _term(entry: Mapping[str, Any]) -> TrainedTerm:
-    results = {modality: TestResult(r["dice"], int(r["n"])) for modality, r in entry["results"].items()}
-    return TrainedTerm(entry["text"], results, int(entry["parts"]), tuple(entry["regions"]), entry["note"])
+    results = {_text(modality): _result(result) for modality, result in entry["results"].items()}
+    regions = tuple(_text(region) for region in entry["regions"])
+    return TrainedTerm(_text(entry["text"]), results, _count(entry["parts"], 1000), regions, _text(entry["note"]))
+
+
+def _result(result: Mapping[str, Any]) -> TestResult:
+    dice = result["dice"]
+    return TestResult(None if dice is None else _share(dice), _count(result["n"], 1 << 31))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > 4000:
+        raise ValueError("not a text")
+    return value
+
+
+def _count(value: Any, most: int) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError("not a whole number within bounds")
+    return value
+
+
+def _share(value: Any) -> float:
+    if type(value) not in (int, float) or not 0.0 <= value <= 1.0:
+        raise ValueError("not a number from 0 to 1")
+    return float(value)
 
 
 def load_network(info: BundleInfo) -> TextSam:
     """The network with its weights in float32, ready for inference on the CPU.
 
-    Raises ModelMissing when the weights are absent, altered (other SHA-256) or do not fit the network.
+    Raises ModelMissing when the weights are absent, altered (size, SHA-256), no safetensors, or do not fit the network.
+    Nothing in the file is executed, and files of other kinds are never opened.
     """
-    path = info.path / WEIGHTS
-    if not path.is_file():
-        raise ModelMissing(f"The weights of model {info.id} are missing.", _REINSTALL)
-    if sha256_of(path) != info.weights_sha256:
-        raise ModelMissing(f"The weights of model {info.id} are damaged or altered (checksum differs).", _REINSTALL)
-    network = TextSam(info.network)
     try:
-        network.load_state_dict({name: value.float() if value.is_floating_point() else value
-                                 for name, value in load_file(path).items()})
-    except (RuntimeError, ValueError) as error:
-        raise ModelMissing(f"The weights of model {info.id} do not fit its network.", _REINSTALL) from error
+        tensors = read_weights(info.path / WEIGHTS, info.path, info.weights_sha256, info.weights_bytes)
+    except FileNotFoundError as error:
+        raise ModelMissing(f"The weights of model {info.id} are missing ({WEIGHTS}).", _REINSTALL) from error
+    except Unsafe as error:
+        raise ModelMissing(f"The weights of model {info.id} {error}.", _REINSTALL) from error
+    except OSError as error:
+        raise ModelMissing(f"The weights of model {info.id} cannot be read: {error.strerror}.", _REINSTALL) from error
+    network = TextSam(info.network)
+    _refuse_misfits(info, network.state_dict(), tensors)
+    network.load_state_dict({name: value.float() if value.is_floating_point() else value
+                             for name, value in tensors.items()})
     return network.eval().requires_grad_(False)
+
+
+def _refuse_misfits(info: BundleInfo, wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+    """Every tensor of the network, of its shape and kind, without NaN, and no other."""
+    wrong = list(wanted.keys() ^ given.keys())
+    for name in wanted.keys() & given.keys():
+        same = wanted[name].shape == given[name].shape
+        if not same or wanted[name].is_floating_point() != given[name].is_floating_point():
+            wrong.append(name)
+        elif not bool(given[name].isfinite().all()):
+            raise ModelMissing(f"The weights of model {info.id} hold values that are no numbers.", _REINSTALL)
+    if wrong:
+        message = f"The weights of model {info.id} do not fit its network ({len(wrong)} tensors differ)."
+        raise ModelMissing(message, _REINSTALL)

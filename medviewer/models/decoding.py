@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medviewer.core.progress import Progress
-from medviewer.models.embeddings import BATCH, VolumeEmbedding
+from medviewer.models.cancelling import check
+from medviewer.models.embeddings import VolumeEmbedding
 from medviewer.models.fusion import drop_specks, keep_parts, smooth_along, visible_slices, volume_presence
 from medviewer.models.preprocessing import into_box, out_of_box
 from medviewer.models.text_sam import MODALITIES, SparsePrompts, TextSam
@@ -47,9 +48,10 @@ def score_slices(query: Query, embedding: VolumeEmbedding, progress: Progress, s
     With `step` n only every n-th slice is decoded and stands for the next ones too: enough to find a midline.
     """
     presence, logits = [], []
-    for start in range(0, embedding.count, 2 * BATCH * step):
+    batch = 2 * embedding.batch * step
+    for start in range(0, embedding.count, batch):
         progress.report(start / embedding.count, "Segmenting")
-        numbers = list(range(start, min(start + 2 * BATCH * step, embedding.count), step))
+        numbers = list(range(start, min(start + batch, embedding.count), step))
         image, features = embedding.get(numbers)
         seen, drawn = query.network.decode_visible(image, features, *query.rows(len(numbers)), LEAST_PRESENCE)
         presence.append(seen.sigmoid().cpu().numpy())
@@ -76,6 +78,7 @@ def mask_of(scores: SliceScores, embedding: VolumeEmbedding, threshold: float, p
     logits[~visible_slices(scores.presence, threshold)] = -EDGE
     coarse = logits > 0
     single = embedding.count == 1
+    check()
     kept = keep_parts(logits, parts) if parts or not single else drop_specks(coarse)
     logits[coarse & ~kept] = -EDGE
     return StackMask(_to_slices(logits, embedding), volume_presence(scores.presence))
@@ -84,8 +87,9 @@ def mask_of(scores: SliceScores, embedding: VolumeEmbedding, threshold: float, p
 def _to_slices(logits: NDArray[np.float32], embedding: VolumeEmbedding) -> NDArray[np.bool_]:
     mask = np.zeros(embedding.plan.shape, bool)
     shown = np.flatnonzero((logits > 0).any(axis=(1, 2)))
-    for start in range(0, len(shown), BATCH):
-        numbers = shown[start : start + BATCH]
+    for start in range(0, len(shown), embedding.batch):
+        check()
+        numbers = shown[start : start + embedding.batch]
         mask[numbers] = (out_of_box(torch.from_numpy(logits[numbers]), embedding.box) > 0).numpy()
     return mask
 

@@ -1,8 +1,11 @@
-"""Where the network runs."""
+"""Where the network runs.
+
+On the CPU torch takes as many threads as there are cores, or as OMP_NUM_THREADS says. The command line leaves it at
+that; the window's process for plugin logic is started with one thread less than there are cores (at least one), so that
+a core is left to the window. Nothing here changes the number.
+"""
 
 from __future__ import annotations
-
-import os
 
 import torch
 
@@ -22,10 +25,3 @@ def choose_device(name: str) -> torch.device:
         wanted = "an NVIDIA GPU with its driver" if name == "cuda" else "an Apple GPU"
         raise ModelMissing(f"The device {name} is not available here.", f"It needs {wanted}; or use --device cpu.")
     return torch.device(name)
-
-
-def leave_room() -> None:
-    """Leave one core to the window where there are more than two."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if cores > 2 and torch.get_num_threads() >= cores:
-        torch.set_num_threads(cores - 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,18 +16,21 @@ from torch import Tensor
 
 from medviewer.core.progress import Progress
 from medviewer.core.volume import Volume
+from medviewer.models.cancelling import check
 from medviewer.models.channels import Windows, frame_values, to_channels
+from medviewer.models.embedding_store import EmbeddingStore
+from medviewer.models.ladder import BATCH
 from medviewer.models.planes import SlicePlan
 from medviewer.models.preprocessing import Letterbox, into_box, letterbox_of, to_input
 from medviewer.models.text_sam import TextSam
 
-BATCH = 8
+PREPROCESSING = 1  # grows when the same voxels and weights give other embeddings: older stored ones are not used
 Encoded = tuple[Tensor, Tensor]
 
 
 def content_key(volume: Volume, extra: str) -> str:
-    """Hash of voxels, geometry and `extra` (weights, windows)."""
-    digest = hashlib.blake2b(digest_size=16)
+    """SHA-256 (hexadecimal) of voxels, geometry, the version of the preprocessing and `extra` (weights, windows)."""
+    digest = hashlib.sha256(f"preprocessing {PREPROCESSING}".encode())
     digest.update(str((volume.array.shape, volume.array.dtype.str, extra, volume.spacing_mm)).encode())
     digest.update(b"" if volume.affine is None else np.round(volume.affine, 6).tobytes())
     digest.update(_voxel_hash(volume.array))
@@ -44,10 +47,14 @@ def _voxel_hash(array: NDArray[Any]) -> bytes:
         return known[1]
     digest = hashlib.blake2b(digest_size=16)
     for k in range(array.shape[2]):
+        check()
         digest.update(np.asfortranarray(array[:, :, k]).tobytes(order="F"))
     key = id(array)
     _HASHES[key] = (weakref.ref(array, lambda _: _HASHES.pop(key, None)), digest.digest())
     return digest.digest()
+
+
+_STORED = ("embedding", "features")
 
 
 @dataclass
@@ -58,6 +65,7 @@ class VolumeEmbedding:
     box: Letterbox
     windows: Windows
     make: Callable[[int, int], Encoded]
+    batch: int = BATCH
     slices: dict[int, Encoded] = field(default_factory=dict)
     encoded: int = 0  # slices encoded so far, counting repeats
     spine: NDArray[np.bool_] | None = None  # (slices, rows, columns), kept for judging sides
@@ -72,9 +80,9 @@ class VolumeEmbedding:
 
     def fill(self, limit: int, progress: Progress) -> None:
         """Encode every slice, keeping what fits in `limit` bytes. Raises Cancelled between batches."""
-        for start in range(0, self.count, BATCH):
+        for start in range(0, self.count, self.batch):
             progress.report(start / self.count, "Encoding slices")
-            numbers = [n for n in range(start, min(start + BATCH, self.count)) if n not in self.slices]
+            numbers = [n for n in range(start, min(start + self.batch, self.count)) if n not in self.slices]
             if numbers and not self._full(limit):
                 self.keep(numbers)
         progress.report(1.0, "Encoding slices")
@@ -82,13 +90,35 @@ class VolumeEmbedding:
     def _full(self, limit: int) -> bool:
         if not self.slices:
             return False
-        return self.bytes * (len(self.slices) + BATCH) / len(self.slices) > limit
+        return self.bytes * (len(self.slices) + self.batch) / len(self.slices) > limit
 
     def keep(self, numbers: list[int]) -> None:
         """Encode neighbouring slices and keep them."""
         embedding, features = self._run(numbers)
         for position, number in enumerate(numbers):
             self.slices[number] = (embedding[position], features[position])
+
+    def restore(
+        self, store: EmbeddingStore, key: str, shapes: Sequence[tuple[int, ...]], device: torch.device
+    ) -> bool:
+        """Take all slices from a store; `shapes` of one slice's arrays. False where any is not as it should be."""
+        arrays = store.read(key)
+        if arrays is None or set(arrays) != set(_STORED):
+            return False
+        stored = [arrays[name] for name in _STORED]
+        wanted = [(self.count, *shape) for shape in shapes]
+        if [a.shape for a in stored] != wanted or any(a.dtype != np.float16 for a in stored):
+            return False
+        parts = [torch.from_numpy(array).to(device) for array in stored]
+        self.slices = {n: (parts[0][n], parts[1][n]) for n in range(self.count)}
+        return True
+
+    def keep_in(self, store: EmbeddingStore, key: str) -> None:
+        """Give all slices to a store, where none had to be left out."""
+        if len(self.slices) == self.count:
+            ordered = [self.slices[n] for n in range(self.count)]
+            pieces = {name: [part[i].cpu().numpy() for part in ordered] for i, name in enumerate(_STORED)}
+            store.write(key, pieces)
 
     def get(self, numbers: list[int]) -> Encoded:
         """Stacked float32 (n, ...) of slices; those not kept are encoded again."""

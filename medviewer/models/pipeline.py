@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,13 +22,18 @@ from medviewer.core.prompts import title_of
 from medviewer.core.provenance import Provenance
 from medviewer.core.volume import Volume
 from medviewer.models.bundle import BundleInfo, TrainedTerm, load_network, read_info
+from medviewer.models.cancelling import held, watched
 from medviewer.models.channels import choose_windows, modality_of
 from medviewer.models.decoding import Query, StackMask, mask_of, score_slices
-from medviewer.models.devices import choose_device, leave_room
+from medviewer.models.devices import choose_device
 from medviewer.models.eligibility import refuse_before_model, shows_head
-from medviewer.models.embeddings import EmbeddingCache, VolumeEmbedding, content_key, slice_encoder
+from medviewer.models.embedding_store import EmbeddingStore
+from medviewer.models.embeddings import VolumeEmbedding
+from medviewer.models.footprint import Footprint
 from medviewer.models.interaction import Click, Corrector, StackBox
-from medviewer.models.planes import SlicePlan, plan_slices, to_voxel
+from medviewer.models.ladder import is_out_of_memory, not_enough
+from medviewer.models.planes import SlicePlan, to_voxel
+from medviewer.models.runtime import Runtime
 from medviewer.models.text_sam import TextSam
 
 if TYPE_CHECKING:
@@ -41,30 +46,52 @@ Mask = NDArray[np.bool_]
 
 
 class TextSegmenter:
-    """One loaded model on one device. Any thread may call; calls wait for each other."""
+    """One loaded model on one device. Any thread may call; calls wait for each other, and waiting can be cancelled.
+
+    `store` keeps embeddings beyond the program's end. `free_memory()` tells the bytes that may be taken now; without
+    it nothing is checked beforehand. Where memory runs out all the same, batches shrink, a GPU falls back to half
+    precision and then to the CPU; each answer's warnings say so.
+    """
 
     def __init__(
-        self, info: BundleInfo, network: TextSam, device: torch.device, cache_bytes: int = CACHE_BYTES
+        self, info: BundleInfo, network: TextSam, device: torch.device, cache_bytes: int = CACHE_BYTES, *,
+        store: EmbeddingStore | None = None, free_memory: Callable[[], int] | None = None,
     ) -> None:
-        self.info = info
-        self.device = device
-        self.network = network.to(device)
-        self.cache = EmbeddingCache(cache_bytes)
-        self._texts: dict[str | None, torch.Tensor] = {}
+        self.info, self.network = info, network
+        self._runtime = Runtime(network, device, cache_bytes, store, free_memory)
         self._lock = threading.RLock()
 
     @classmethod
-    def load(cls, bundle_dir: Path, device: str = "auto") -> TextSegmenter:
-        """Load a model folder. Raises ModelMissing (device, files or checksum) and WrongUsage (device name)."""
+    def load(
+        cls, bundle_dir: Path, device: str = "auto", *, store: EmbeddingStore | None = None,
+        free_memory: Callable[[], int] | None = None,
+    ) -> TextSegmenter:
+        """Load a model folder. Raises ModelMissing (device, files or checksum), WrongUsage (device name), InputRefused
+        (not enough memory, told before it is loaded)."""
         chosen = choose_device(device)
         info = read_info(Path(bundle_dir))
-        leave_room()
-        return cls(info, load_network(info), chosen)
+        if free_memory is not None and Footprint.of(info.network).to_load > free_memory():
+            raise not_enough(f"for the model {info.id}")
+        try:
+            network = load_network(info)
+        except (MemoryError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise not_enough(f"for the model {info.id}") from None
+            raise
+        return cls(info, network, chosen, store=store, free_memory=free_memory)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is now."""
+        return self._runtime.effort.device
 
     def encode(self, volume: Volume, progress: Progress | None = None, *, frame: int | None = None) -> None:
         """Encode a scan now, so that the first prompt is as quick as the second. Raises Cancelled."""
-        with self._lock:
-            self._embedding(_one_frame(volume, frame), shows_head(volume), progress or silent())
+        progress = progress or silent()
+        with held(self._lock, progress), watched(progress):
+            self._runtime.attempt(
+                lambda: self._embedding(_one_frame(volume, frame), shows_head(volume), progress), "to encode this scan"
+            )
 
     def segment(
         self,
@@ -82,11 +109,14 @@ class TextSegmenter:
         `points`, `box`: LPS mm (voxel indices without an affine). `previous`: the mask that they correct. `frame`: of a
         cine loop (default the first); the mask is empty on the others. Raises Cancelled, InputRefused.
         """
-        with self._lock, torch.inference_mode():
+        progress = progress or silent()
+        with held(self._lock, progress), watched(progress):
             start = time.perf_counter()
             shown = _one_frame(volume, frame)
             earlier = None if previous is None else _frame_of(previous, volume, frame)
-            answer = self._answer(shown, prompt, tuple(points), box, earlier, progress or silent())
+            answer = self._runtime.attempt(
+                lambda: self._answer(shown, prompt, tuple(points), box, earlier, progress), "to answer this prompt"
+            )
             mask = _whole(answer.mask, volume, frame)
             return replace(answer, mask=mask, seconds=time.perf_counter() - start)
 
@@ -103,6 +133,9 @@ class TextSegmenter:
         if trained is not None and trained.note:
             blank = replace(blank, warnings=(*blank.warnings, trained.note))
         embedding = self._embedding(volume, self._head_window(volume, trained), progress.part(0.0, 0.6))
+        notice = self._runtime.notice(embedding)
+        if notice:
+            blank = replace(blank, warnings=(*blank.warnings, notice))
         query = self._query(volume, trained)
         if interactive:
             return self._corrected(volume, blank, query, trained, embedding, (points, box, previous), progress)
@@ -128,7 +161,8 @@ class TextSegmenter:
         return Provenance(
             algorithm="SEMIAUTOMATIC" if interactive else "AUTOMATIC", model_id=self.info.id,
             model_version=self.info.version, weights_sha256=self.info.weights_sha256, prompt=prompt.text,
-            parameters={"threshold": self.info.threshold, "device": str(self.device)},
+            parameters={"threshold": self.info.threshold, "device": str(self.device)}
+            | ({"precision": "float16"} if self._runtime.effort.half else {}),
             program_version=__version__, created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
@@ -145,22 +179,13 @@ class TextSegmenter:
         return Query(self.network, self._text(trained.text if trained else None), modality_of(volume))
 
     def _text(self, text: str | None) -> torch.Tensor:
-        if text not in self._texts:
-            self._texts[text] = self.network.encode_texts([text])
-        return self._texts[text]
+        texts = self._runtime.texts
+        if text not in texts:
+            texts[text] = self.network.encode_texts([text])
+        return texts[text]
 
     def _embedding(self, volume: Volume, head: bool, progress: Progress) -> VolumeEmbedding:
-        windows = choose_windows(volume, head)
-        key = content_key(volume, f"{self.info.weights_sha256} {windows}")
-        entry = self.cache.get(key)
-        if entry is None:
-            plan = plan_slices(volume)
-            with torch.inference_mode():
-                box, make = slice_encoder(self.network, volume, plan, windows, self.device)
-                entry = VolumeEmbedding(plan, box, windows, make)
-                entry.fill(self.cache.limit, progress)
-            self.cache.put(key, entry)
-        return entry
+        return self._runtime.embedding(volume, choose_windows(volume, head), self.info.weights_sha256, progress)
 
     def _by_text(
         self, volume: Volume, blank: Prediction, query: Query, trained: TrainedTerm, embedding: VolumeEmbedding,
@@ -188,7 +213,9 @@ class TextSegmenter:
         note = ""
         if found.side in ("left", "right"):
             chest = True if self._looks_like_chest_x_ray(volume, embedding) else None
-            kept = keep_side(mask, volume, found.side, self._spine(volume, embedding, progress), chest_x_ray=chest)
+            spine = self._spine(volume, embedding, progress)
+            progress.check_cancelled()
+            kept = keep_side(mask, volume, found.side, spine, chest_x_ray=chest)
             if not kept.known:
                 return replace(found, answer=Answer.SIDE_UNKNOWN, reason=_side_reason(kept.note, volume))
             mask, note = np.asarray(kept.mask, bool), kept.note
@@ -196,7 +223,9 @@ class TextSegmenter:
             reason = f"The model found it on the other side, none on the {found.side}. That is no proof of absence."
             # the score belongs to the structure, whichever side it is on
             return replace(found, answer=Answer.NOT_FOUND, presence=None, reason=reason, side_note=note)
+        progress.check_cancelled()
         warnings = (*found.warnings, *self._flip_warnings(volume, found, mask, embedding))
+        progress.check_cancelled()
         edges = cut_edges(mask, volume)
         return replace(found, answer=Answer.FOUND, mask=mask, side_note=note, cut_edges=edges, warnings=warnings)
 

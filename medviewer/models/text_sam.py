@@ -30,6 +30,12 @@ class NetworkConfig:
         """JSON-ready."""
         return asdict(self)
 
+    @property
+    def embedding_shapes(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+        """(channels, rows, columns) of one slice's embedding and of its high-resolution features."""
+        low, high = self.size // 8, self.size // 2
+        return (self.dim, low, low), (self.high_res, high, high)
+
 
 class SparsePrompts(NamedTuple):
     """Prompts of p pairs: clicks and boxes as points (p, k, 2) (x, y) with labels (p, k); masks as logits."""
@@ -93,7 +99,7 @@ class TextSam(nn.Module):
         shown = torch.nonzero(presence.sigmoid() >= least)[:, 0]
         if len(shown):
             drawn = self.mask_decoder.draw_pairs(source[shown], high_res[shown], token[shown], text[shown])
-            logits[shown] = drawn
+            logits[shown] = drawn.to(logits.dtype)  # half under autocast
         return presence, logits
 
     def _prompt_tokens(self, text: Tensor, modality: Tensor, prompts: SparsePrompts) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,8 @@ from medviewer.services.folders import user_folder
 from medviewer.services.resources import read_data_file, shipped_folder
 
 TEXT_SEGMENTATION = "text-segmentation"
+_REINSTALL = "Install the model again (see `medviewer models list`)."
+_MOST_DESCRIPTION = 8_000_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class ModelInfo:
     version: str = ""
     licence: str = ""
     commercial_use: bool = False
+    weights_sha256: str = ""  # what the catalogue expects; empty for folders that it does not list
+    size_bytes: int = 0
 
     @property
     def installed(self) -> bool:
@@ -56,12 +62,37 @@ def find_bundle(model_id: str | None = None, task: str = TEXT_SEGMENTATION) -> P
                 "No segmentation model is installed.",
                 f"Install medviewer again, or put a model bundle into {model_folders()[1]}.",
             )
-        return ready[0]
+        return _checked(next(model for model in models if model.folder == ready[0]))
     match = next((model for model in models if model.id == model_id), None)
     if match is None or match.folder is None:
         names = ", ".join(model.id for model in models if model.installed) or "none"
         raise ModelMissing(f'The model "{model_id}" is not installed.', f"Installed models: {names}.")
-    return match.folder
+    return _checked(match)
+
+
+def _checked(model: ModelInfo) -> Path:
+    """The folder, whose description and size must be those that the catalogue lists. (The weights themselves are hashed
+    against the description when they are loaded.)"""
+    assert model.folder is not None
+    if not model.weights_sha256:
+        return model.folder
+    try:
+        stated = json.loads(_description(model.folder / "config.json")).get("weights_sha256")
+        size = (model.folder / "model.safetensors").stat().st_size
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise ModelMissing(f'The model "{model.id}" is incomplete or damaged.', _REINSTALL) from error
+    if stated != model.weights_sha256 or (model.size_bytes and size != model.size_bytes):
+        message = f'The folder of the model "{model.id}" holds other weights than the catalogue lists.'
+        raise ModelMissing(message, f"{_REINSTALL} A model of your own needs a name of its own.")
+    return model.folder
+
+
+def _description(path: Path) -> str:
+    """The text of a regular file that is not far too large."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_DESCRIPTION:
+        raise ValueError("no description of a model")
+    return path.read_text(encoding="utf-8")
 
 
 def _catalogue() -> dict[str, ModelInfo]:
@@ -86,6 +117,8 @@ def _from_table(model_id: str, table: Mapping[str, Any], folder: Path | None, de
         str(table.get("version", "")),
         str(table.get("licence", "")),
         bool(table.get("commercial_use", False)),
+        str(table.get("weights_sha256", "")),
+        int(table.get("size_bytes", 0)),
     )
 
 

@@ -16,6 +16,7 @@ from medviewer.core.errors import InputRefused, UserError, WrongUsage
 from medviewer.core.progress import Progress, silent
 from medviewer.core.volume import Fact, Refused, ScanResult, SeriesEntry, Volume
 from medviewer.services.file_kinds import WHAT_WORKS, FileKind, is_regular, kind_of, readable_files, why_not_a_scan
+from medviewer.services.preflight import COPIES, announced, plan_loading, refusal_of, without_notice
 
 MODALITIES = ("CT", "MR", "CR", "DX", "US", "MG", "XA", "RF", "PT", "NM", "OT")
 _READERS = {
@@ -51,24 +52,36 @@ def scan_path(path: Path | str, progress: Progress | None = None) -> Catalogue:
     progress = progress or silent()
     path = Path(path)
     try:
-        if path.is_dir():
-            return _scan_folder(path, progress)
-        return _scan_file(path, progress)
+        found = _scan_folder(path, progress) if path.is_dir() else _scan_file(path, progress)
+        return replace(found, entries=tuple(announced(entry) for entry in found.entries))
     except OSError as error:
         raise _cannot_open(path, error) from error
 
 
-def load(entry: SeriesEntry, progress: Progress | None = None) -> Volume:
-    """Read the voxels of an entry. Any thread; raises InputRefused."""
-    reader = _reader(entry.format)
+def load(entry: SeriesEntry, progress: Progress | None = None, *, copies: int = COPIES) -> Volume:
+    """Read the voxels of an entry; a scan that is too large for the free memory is read reduced, and says so in its
+    warnings, or refused before anything is read. `copies`: how many of the array must find room.
+
+    Any thread; raises InputRefused.
+    """
+    progress = progress or silent()
     try:
-        volume: Volume = reader.load(entry, progress or silent())
+        plan = plan_loading(entry, copies)
+        entry = without_notice(entry)
+        if plan.refusal:
+            raise refusal_of(plan)
+        if not plan.whole:
+            from medviewer.io.reduced import load_reduced
+
+            return load_reduced(entry, plan.factors, plan.notice, progress)
+        volume: Volume = _reader(entry.format).load(entry, progress)
     except OSError as error:
         raise _cannot_open(entry.path, error) from error
-    except MemoryError as error:
+    except MemoryError:
         raise InputRefused(
-            f"{entry.title} does not fit into the memory.", "Close other programs or crop the scan first."
-        ) from error
+            f"{entry.title} does not fit into the memory.", "Close other programs or crop the scan first.",
+            code="not-enough-memory",
+        ) from None
     return volume
 
 

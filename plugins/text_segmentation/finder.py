@@ -106,6 +106,8 @@ class Finder:
         if self.scene.active is None:
             raise UserError("No scan is open.", "Open a scan first, then type what to find.")
         prompts = split_prompts(text, terminology())
+        for prompt in prompts:
+            self.scene.note_prompt(prompt)
         started = [self._start(prompt, place) for place, prompt in enumerate(prompts)]
         self.on_change()
         return started
@@ -133,6 +135,7 @@ class Finder:
             if prediction.mask.shape != volume.shape:
                 raise ValueError(f"mask {prediction.mask.shape} is not on the scan's grid {volume.shape}")
             entry.unchanged = previous is not None and np.array_equal(prediction.mask, previous)
+            prediction = replace(prediction, mask=np.asfortranarray(prediction.mask))  # accepting copies nothing
             return prediction, place_of(prediction.mask, volume)
 
         def done(result: tuple[Prediction, Place]) -> None:
@@ -183,7 +186,7 @@ class Finder:
     def preview(self, entry: Entry) -> None:
         """Show this card's mask; the views go to it if none of them shows a part of it."""
         scan = self.scene.active
-        self.scene.set_preview(entry.prediction)
+        self.scene.set_preview(entry.prediction, entry.points, entry.box)
         if scan is not None and entry.place.centre is not None and not in_sight(entry.place, scan.volume, scan.cursor):
             self.context.jump_to(entry.place.centre)
         self.on_change()
@@ -225,10 +228,20 @@ class Finder:
 
     def show_waiting(self) -> None:
         """Preview the topmost mask that waits for a decision, if none is previewed."""
+        self._adopt_preview()
         waiting = [e for e in self.entries if e.waiting]
         if waiting and self._may_preview():
             self.preview(waiting[0])
         self.on_change()
+
+    def _adopt_preview(self) -> None:
+        """Give a preview that came from elsewhere (a recovered or restored scan) its card."""
+        scan = self.scene.active
+        if scan is None or scan.preview is None or not scan.preview.found or self.previewed is not None:
+            return
+        entry = Entry(scan.preview.prompt, "answered", scan.preview, place_of(scan.preview.mask, scan.volume))
+        entry.points, entry.box = scan.preview_points, scan.preview_box
+        self.entries.insert(0, entry)
 
     # -- clicks and boxes ----------------------------------------------------------
     def click(self, point: PointPrompt) -> None:
@@ -297,14 +310,15 @@ class Finder:
     def _apply_refinement(self, before: Segment, prediction: Prediction, points: Any, box: BoxPrompt | None) -> None:
         scan = self.scene.active
         now = next((s for s in scan.segments if s.id == before.id), None) if scan else None
-        if now is None or now.mask is not before.mask:
-            return  # it was changed or deleted meanwhile
+        if now is None or now.mask is not before.mask:  # changed or deleted meanwhile, or another scan is shown
+            self.context.notify(f"The correction of {before.name} came too late and was not made.", "info")
+            return
         if not prediction.mask.any():
             self.context.notify("The model finds nothing with these clicks; the segment stays as it was.", "info")
             return
         what = corrections_text(points, box)
         after = now.changed(
-            mask=prediction.mask.copy(order="F"),
+            mask=np.asfortranarray(prediction.mask),
             cut_edges=prediction.cut_edges,
             provenance=now.provenance.edited(f"refined with {what}"),
         )

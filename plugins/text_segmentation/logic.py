@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medviewer.api import Prediction, Progress, SegmentRequest, Volume, find_bundle, parse_prompt, terminology
+from medviewer.api import (
+    InputRefused,
+    ModelMissing,
+    Prediction,
+    Progress,
+    SegmentRequest,
+    Volume,
+    available_memory,
+    embedding_store,
+    find_bundle,
+    parse_prompt,
+    terminology,
+)
 
 from .parameters import Parameters
 
 if TYPE_CHECKING:
+    from medviewer.models.cancelling import Lock
     from medviewer.models.pipeline import TextSegmenter
+
+_NO_MEMORY = ("failed to map segment", "annot allocate memory", "paging file is too small")  # of Linux, macOS, Windows
 
 
 class TextSegmentation:
@@ -26,7 +43,7 @@ class TextSegmentation:
         """Answer one prompt. Raises WrongUsage (empty prompt), ModelMissing, Cancelled."""
         prompt = parse_prompt(request.prompt, terminology())
         progress.report(0.0, "Loading the model")
-        segmenter = self._segmenter(request)
+        segmenter = self._segmenter(request, progress)
         return segmenter.segment(
             volume,
             prompt,
@@ -39,15 +56,34 @@ class TextSegmentation:
 
     def prepare(self, volume: Volume, progress: Progress) -> None:
         """Load the model and encode the volume ahead of the first prompt."""
-        self._segmenter(SegmentRequest("")).encode(volume, progress)
+        self._segmenter(SegmentRequest(""), progress).encode(volume, progress)
 
-    def _segmenter(self, request: SegmentRequest) -> TextSegmenter:
-        from medviewer.models.pipeline import TextSegmenter
-
+    def _segmenter(self, request: SegmentRequest, progress: Progress) -> TextSegmenter:
+        segmenter_class, held = _networks()
         folder = find_bundle(request.model_id or self.parameters.model_id)
         device = request.device if request.device != "auto" else self.parameters.device
-        with self._lock:
+        with held(self._lock, progress):
             key = (folder, device)
             if key not in self._segmenters:
-                self._segmenters[key] = TextSegmenter.load(folder, device)
+                progress.check_cancelled()  # importing torch takes a while
+                self._segmenters[key] = segmenter_class.load(
+                    folder, device, store=embedding_store(), free_memory=available_memory
+                )
             return self._segmenters[key]
+
+
+def _networks() -> tuple[type[TextSegmenter], Callable[[Lock, Progress], AbstractContextManager[None]]]:
+    """The classes that need torch. Raises ModelMissing where it cannot be imported, InputRefused for lack of memory."""
+    try:
+        from medviewer.models.cancelling import held
+        from medviewer.models.pipeline import TextSegmenter
+    except (ImportError, OSError, MemoryError) as error:
+        if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+            raise InputRefused(
+                "There is not enough memory to start the model.", "Close other programs or scans, then try again.",
+                code="not-enough-memory",
+            ) from error
+        raise ModelMissing(
+            "The model cannot be started: PyTorch is missing or broken on this computer.", "Install medviewer again."
+        ) from error
+    return TextSegmenter, held

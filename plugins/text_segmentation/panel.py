@@ -63,6 +63,7 @@ def _empty(layout: QLayout) -> None:
     while (item := layout.takeAt(0)) is not None:
         widget = item.widget()
         if widget is not None:
+            widget.hide()  # else one that was not shown yet would still be, as a window of its own
             widget.setParent(None)
             widget.deleteLater()
 
@@ -162,6 +163,7 @@ class Chips(QWidget):
         if names == [b.text() for b in self._buttons]:
             return
         for old in self._buttons:
+            old.hide()
             old.setParent(None)
             old.deleteLater()
         tip = tr("Find this")

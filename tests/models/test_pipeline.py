@@ -17,6 +17,7 @@ from medviewer.core.volume import Fact, Volume
 from medviewer.models.decoding import Query, score_slices
 from medviewer.models.embeddings import EmbeddingCache, content_key
 from medviewer.models.pipeline import TextSegmenter
+from medviewer.services.embedding_cache import DiskEmbeddings
 
 
 @pytest.fixture
@@ -35,23 +36,23 @@ def scan(modality: str | None = "CT", shape: tuple[int, int, int] = (40, 36, 12)
 def test_second_prompt_does_not_encode_again(segmenter: TextSegmenter, terminology: Terminology) -> None:
     volume = scan()
     segmenter.encode(volume)
-    entry = next(iter(segmenter.cache._entries.values()))
+    entry = next(iter(segmenter._runtime.cache._entries.values()))
     assert entry.encoded == 12
     for text in ("liver", "kidneys", "liver"):
         segmenter.segment(volume, parse_prompt(text, terminology))
     assert entry.encoded == 12
-    assert len(segmenter.cache._entries) == 1
+    assert len(segmenter._runtime.cache._entries) == 1
     copy = volume.with_changes(array=volume.array.copy(), title="the same voxels")
     segmenter.segment(copy, parse_prompt("liver", terminology))
-    assert len(segmenter.cache._entries) == 1
+    assert len(segmenter._runtime.cache._entries) == 1
 
 
 def test_slices_beyond_the_memory_limit_give_the_same_mask(untrained: Path, terminology: Terminology) -> None:
     volume, prompt = scan(shape=(40, 36, 30)), parse_prompt("liver", terminology)
     whole, part = TextSegmenter.load(untrained, "cpu"), TextSegmenter.load(untrained, "cpu")
-    part.cache = EmbeddingCache(limit=1_000_000)
+    part._runtime.cache = EmbeddingCache(limit=1_000_000)
     first, second = whole.segment(volume, prompt), part.segment(volume, prompt)
-    kept = next(iter(part.cache._entries.values()))
+    kept = next(iter(part._runtime.cache._entries.values()))
     assert 0 < len(kept.slices) < 30
     np.testing.assert_array_equal(first.mask, second.mask)
 
@@ -60,7 +61,7 @@ def test_every_third_slice_stands_for_its_neighbours(segmenter: TextSegmenter, t
     thick = np.diag([-2.0, 2.0, 10.0, 1.0])  # so thick that neighbouring slices are not averaged
     volume = scan(affine=thick, shape=(40, 36, 11))
     segmenter.encode(volume)
-    embedding = next(iter(segmenter.cache._entries.values()))
+    embedding = next(iter(segmenter._runtime.cache._entries.values()))
     query = Query(segmenter.network, segmenter.network.encode_texts(["liver"]), "CT")
     with torch.inference_mode():
         every, third = (score_slices(query, embedding, silent(), step) for step in (1, 3))
@@ -102,7 +103,7 @@ def test_cancel_while_encoding_leaves_nothing_behind(segmenter: TextSegmenter, t
     volume = scan(shape=(40, 36, 30))
     with pytest.raises(Cancelled):
         segmenter.segment(volume, parse_prompt("liver", terminology), progress=Progress(is_cancelled=cancelled))
-    assert not segmenter.cache._entries
+    assert not segmenter._runtime.cache._entries
     assert segmenter.segment(volume, parse_prompt("liver", terminology)).mask.shape == volume.shape
 
 
@@ -133,7 +134,7 @@ def test_answers_without_the_model(
     assert prediction.reason
     assert prediction.presence is None
     assert not prediction.mask.any()
-    assert not segmenter.cache._entries, "the scan need not be encoded for this"
+    assert not segmenter._runtime.cache._entries, "the scan need not be encoded for this"
 
 
 def test_outside_only_where_the_source_states_the_body_part(segmenter: TextSegmenter, terminology: Terminology) -> None:
@@ -202,3 +203,74 @@ def test_pictures_colour_and_frames(segmenter: TextSegmenter, terminology: Termi
     assert not prediction.mask[:, :, [0, 1, 2, 3, 5]].any()
     with pytest.raises(InputRefused, match="frame"):
         segmenter.segment(cine, prompt, frame=6)
+
+
+# -- embeddings that outlive the process ---------------------------------------------------
+def test_a_new_process_takes_embeddings_from_the_store(
+    untrained: Path, tmp_path: Path, terminology: Terminology
+) -> None:
+    """Nothing is encoded again, and the answer is the same bit for bit."""
+    store = DiskEmbeddings(tmp_path / "store", 10**9)
+    volume, prompt = scan(shape=(40, 36, 30)), parse_prompt("left kidney", terminology)
+    first = TextSegmenter.load(untrained, "cpu", store=store)
+    cold = first.segment(volume, prompt)
+    store.wait()
+    second = TextSegmenter.load(untrained, "cpu", store=DiskEmbeddings(store.folder, 10**9))
+    warm = second.segment(volume, prompt)
+    entries = [next(iter(s._runtime.cache._entries.values())) for s in (first, second)]
+    assert [entry.encoded for entry in entries] == [30, 0]
+    for name in ("mask", "presence", "answer", "warnings"):
+        np.testing.assert_array_equal(getattr(warm, name), getattr(cold, name))
+    for number in range(30):
+        for one, other in zip(entries[0].slices[number], entries[1].slices[number], strict=True):
+            assert torch.equal(one, other)
+
+
+def test_a_damaged_entry_is_encoded_again(untrained: Path, tmp_path: Path, terminology: Terminology) -> None:
+    store = DiskEmbeddings(tmp_path / "store", 10**9)
+    volume, prompt = scan(), parse_prompt("liver", terminology)
+    cold = TextSegmenter.load(untrained, "cpu", store=store).segment(volume, prompt)
+    store.wait()
+    (path,) = store.folder.glob("*.emb")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(bytes(data))
+    segmenter = TextSegmenter.load(untrained, "cpu", store=store)
+    np.testing.assert_array_equal(segmenter.segment(volume, prompt).mask, cold.mask)
+    store.wait()
+    assert next(iter(segmenter._runtime.cache._entries.values())).encoded == 12
+    assert path.read_bytes() != bytes(data)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {}, {"embedding": np.zeros((12, 128, 8, 8), np.float16)},
+        {"embedding": np.zeros((11, 1, 1, 1), np.float16), "features": np.zeros((11, 1, 1, 1), np.float16)},
+        {"embedding": np.zeros((12, 8), np.float16), "features": np.zeros((12, 8), np.float16)},
+        {"embedding": np.zeros((12, 1, 1, 1), np.float32), "features": np.zeros((12, 1, 1, 1), np.float32)},
+        {"embedding": np.zeros((12, 1, 1, 1), np.float16), "features": np.zeros((12, 1, 1, 1), np.float16)},
+    ],
+    ids=range(6),
+)  # fmt: skip
+def test_a_store_that_gives_other_arrays_is_not_believed(
+    untrained: Path, terminology: Terminology, arrays: dict[str, np.ndarray]
+) -> None:
+    class Store:
+        def read(self, key: str) -> dict[str, np.ndarray]:
+            return arrays
+
+        def write(self, key: str, pieces: object) -> None: ...
+
+    segmenter = TextSegmenter.load(untrained, "cpu", store=Store())
+    segmenter.segment(scan(), parse_prompt("liver", terminology))
+    assert next(iter(segmenter._runtime.cache._entries.values())).encoded == 12
+
+
+def test_only_whole_embeddings_are_stored(untrained: Path, tmp_path: Path) -> None:
+    store = DiskEmbeddings(tmp_path / "store", 10**9)
+    segmenter = TextSegmenter.load(untrained, "cpu", store=store)
+    segmenter._runtime.cache = EmbeddingCache(limit=1_000_000)
+    segmenter.encode(scan(shape=(40, 36, 30)))
+    store.wait()
+    assert not store.folder.exists()
