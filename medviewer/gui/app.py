@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QLocale, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 
-from medviewer.core.progress import Progress
 from medviewer.core.scene import Scene
+from medviewer.gui import preload
+from medviewer.gui.endings import Endings, end_with_session
 from medviewer.gui.errors import ErrorReporter
 from medviewer.gui.main_window import MainWindow
 from medviewer.services import log
@@ -23,18 +23,17 @@ def run(paths: Sequence[Path] = ()) -> int:
     """Open the window and the paths in it; returns the exit status when it is closed. Main thread only."""
     application = make_application()
     window = make_window(Settings())
+    endings = Endings(window.end, window)
+    endings.install()
+    end_with_session(application, window.recovery.journal.flush, window.ask_about_losses)
     window.show()
-    window.jobs.run_silently(_preload, lambda done: None)
+    QTimer.singleShot(0, window, window.recovery.look)
+    preload.start(window.jobs)
     if paths:
         QTimer.singleShot(0, window, lambda: window.open_paths(list(paths)))
-    return application.exec()
-
-
-def _preload(progress: Progress) -> None:
-    """Import what the first scan needs while the user looks for it."""
-    for name in ("medviewer.services.open_data", "medviewer.render.slice_view", "medviewer.render.volume_view"):
-        progress.check_cancelled()
-        import_module(name)
+    status = application.exec()
+    endings.remove()
+    return status
 
 
 def make_application() -> QApplication:

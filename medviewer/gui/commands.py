@@ -16,8 +16,10 @@ from medviewer.gui.dialogs.describe_dialog import DescribeDialog
 from medviewer.gui.dialogs.export_dialog import ExportDialog
 from medviewer.gui.dialogs.keys_dialog import KeysDialog
 from medviewer.gui.exporting import export_folder
-from medviewer.gui.text import tr
+from medviewer.gui.model_cache import clear_model_cache
+from medviewer.gui.text import literal, tr
 from medviewer.gui.views.tools import TOOLS
+from medviewer.services.output_names import existing, outputs
 
 if TYPE_CHECKING:
     from medviewer.gui.main_window import MainWindow
@@ -28,6 +30,8 @@ class WindowCommands:
 
     def __init__(self, window: MainWindow) -> None:
         self._window = window
+        # Further answers to "not saved": the words on the button, and what saves and says whether all is saved now.
+        self.savers: list[tuple[str, Callable[[], bool]]] = []
         actions = window.actions_
         actions.bind(
             {
@@ -37,7 +41,9 @@ class WindowCommands:
                 "open_mask": self.ask_masks,
                 "export": self.export,
                 "describe": self.describe,
+                "deidentify": self.deidentify,
                 "close_scan": self.close_scan,
+                "clear_model_cache": lambda: clear_model_cache(window),
                 "quit": window.close,
                 "undo": lambda: self._step(window.scene.undo),
                 "redo": lambda: self._step(window.scene.redo),
@@ -116,14 +122,17 @@ class WindowCommands:
         dialog.exec()
         choice = dialog.choice
         dialog.deleteLater()
-        if choice is not None and self._may_replace(choice.path):
+        if choice is not None and self._may_replace(existing(outputs(choice.path, choice.segments))):
             self._window.exports.run(scan, choice)
 
-    def _may_replace(self, path: Path) -> bool:
-        if not path.exists():
+    def _may_replace(self, there: Sequence[Path]) -> bool:
+        if not there:
             return True
-        question = tr("{name} exists. Replace it?").format(name=path.name)
-        return QMessageBox.question(self._window, tr("Export"), question) == QMessageBox.StandardButton.Yes
+        names = ", ".join(path.name for path in there[:4]) + (", …" if len(there) > 4 else "")
+        one = tr("{name} exists. Replace it?").format(name=names)
+        question = one if len(there) == 1 else tr("These exist: {names}. Replace them?").format(names=names)
+        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+        return QMessageBox.question(self._window, tr("Export"), literal(question), yes | no, no) == yes
 
     def close_scan(self) -> None:
         """Close the shown scan, after a question where something would be lost."""
@@ -131,20 +140,34 @@ class WindowCommands:
         if scan is not None and self.may_lose([scan]):
             self._window.documents.close(scan)
 
+    def unsaved(self, scans: Sequence[Scan]) -> list[Scan]:
+        """Those with segments that are not saved as they are now."""
+        stack = self._window.scene.undo_stack
+        return [s for s in scans if stack.unsaved_in(s.key) and (s.segments or stack.was_saved(s.key))]
+
     def may_lose(self, scans: Sequence[Scan]) -> bool:
-        """Ask if accepted segments were not saved."""
-        if not self._window.scene.undo_stack.unsaved or not any(scan.segments for scan in scans):
+        """Ask if something on these scans was not saved; True if it may go. `savers` give further answers."""
+        lost = self.unsaved(scans)
+        if not lost:
             return True
         box = QMessageBox(self._window)
         box.setWindowTitle(tr("Not saved"))
-        box.setText(tr("There are segments that were not exported since they were changed."))
+        box.setText(_lost_text(lost))
         box.setInformativeText(tr("Close without saving them?"))
+        savers = {}
+        for text, save in self.savers:
+            savers[box.addButton(text, QMessageBox.ButtonRole.AcceptRole)] = save
         close = box.addButton(tr("Close without saving"), QMessageBox.ButtonRole.DestructiveRole)
         keep = box.addButton(tr("Keep open"), QMessageBox.ButtonRole.RejectRole)
         box.setDefaultButton(keep)
         box.setEscapeButton(keep)
         box.exec()
-        return box.clickedButton() is close
+        clicked = box.clickedButton()
+        box.deleteLater()
+        for button, save in savers.items():
+            if clicked is button:
+                return save()
+        return clicked is close
 
     # -- undo ------------------------------------------------------------------------
     def _step(self, act: Callable[[], None]) -> None:
@@ -169,6 +192,15 @@ class WindowCommands:
                 self._window.scene.replace_volume(scan, volume)
         dialog.deleteLater()
 
+    def deidentify(self) -> None:
+        """Copy DICOM files without identities."""
+        from medviewer.gui.dialogs.deidentify_dialog import DeidentifyDialog
+
+        scan, folder = self._window.scene.active, export_folder(self._window.settings)
+        dialog = DeidentifyDialog(scan.volume if scan else None, folder, self._window.jobs, self._window)
+        dialog.exec()
+        dialog.deleteLater()
+
     def scan_menu(self, at: QPoint) -> None:
         """The context menu of the scan list."""
         menu = QMenu(self._window)
@@ -190,3 +222,10 @@ class WindowCommands:
         """Put the keyboard in the prompt line."""
         self._window.plugins.raise_tab("focus_prompt")
         self._window.plugins.call("focus_prompt")
+
+
+def _lost_text(scans: Sequence[Scan]) -> str:
+    """What would be lost, and on which scans."""
+    names = ", ".join(scan.volume.title or scan.volume.source.path.name for scan in scans[:3])
+    names += "…" if len(scans) > 3 else ""
+    return tr("The segments on {names} are not saved as they are now.").format(names=names)

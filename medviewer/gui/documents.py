@@ -82,7 +82,10 @@ class Documents(QObject):
 
     def _tell_nothing(self, paths: Sequence[Path], refused: Sequence[Refused]) -> None:
         if len(refused) == 1:
-            self.notified.emit(refused[0].reason, "error", tr(_NOT_A_SCAN))
+            from medviewer.services.open_data import nothing_readable
+
+            error = nothing_readable(paths[0], refused)
+            self.notified.emit(error.message, "error", error.hint)
         elif refused:
             text = tr("{name} holds no scan that can be read: {n} files were refused.")
             self.notified.emit(text.format(name=paths[0].name, n=len(refused)), "error", refused[0].reason)

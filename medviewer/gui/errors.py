@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QMessageLogContext, QObject, Qt, QtMsgType, Signal, qInstallMessageHandler
 from PySide6.QtWidgets import QMessageBox, QWidget
 
 from medviewer.core.errors import Cancelled, UserError
@@ -25,7 +25,9 @@ class ErrorReporter(QObject):
         self._raised.connect(self._show, Qt.ConnectionType.QueuedConnection)
 
     def install(self) -> None:
-        """Take every uncaught exception of every thread."""
+        """Take every uncaught exception of every thread, and what libraries and Qt would print."""
+        log.guard_output()
+        qInstallMessageHandler(_log_qt)
         log.install_hook(lambda error, path: self._raised.emit(cause_of(error), path))
 
     def _show(self, error: BaseException, path: Path) -> None:
@@ -44,6 +46,12 @@ class ErrorReporter(QObject):
         self.dialog = None
 
 
+def _log_qt(kind: QtMsgType, context: QMessageLogContext, message: str) -> None:
+    """Qt's own warnings name files and texts."""
+    if kind not in (QtMsgType.QtDebugMsg, QtMsgType.QtInfoMsg):
+        log.record(f"window toolkit: {message}")
+
+
 def cause_of(error: BaseException) -> BaseException:
     """The UserError under an error that an event system wrapped, else the error itself."""
     inner: BaseException | None = error
@@ -59,6 +67,7 @@ def defect_dialog(path: Path, parent: QWidget) -> QMessageBox:
     box = QMessageBox(parent)
     box.setIcon(QMessageBox.Icon.Warning)
     box.setWindowTitle(tr("medviewer"))
+    box.setTextFormat(Qt.TextFormat.PlainText)
     box.setText(tr("The program made an internal error. Your scan and segments are still here; save them now."))
     box.setInformativeText(tr("Details, without patient data, are in the log:\n{path}").format(path=path))
     box.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

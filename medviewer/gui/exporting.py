@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ from PySide6.QtCore import QObject, Signal
 from medviewer.core.errors import Cancelled, UserError
 from medviewer.core.progress import Progress
 from medviewer.core.scene import Scan, Scene
+from medviewer.core.undo import Command
 from medviewer.gui.dialogs.export_dialog import VIEW, ExportChoice
 from medviewer.gui.jobs import GuiJobs
 from medviewer.gui.text import tr
 from medviewer.services.settings import Settings
 
 FOLDER_KEY = "export_folder"
+Grab = Callable[[bool], NDArray[np.uint8]]
 
 
 def export_folder(settings: Settings) -> Path:
@@ -28,15 +30,13 @@ def export_folder(settings: Settings) -> Path:
 
 
 class Exports(QObject):
-    """`grab` gives the picture of the views, uint8 (rows, columns, 3)."""
+    """`grab(identity)` gives the picture of the views, uint8 (rows, columns, 3), with or without identity."""
 
     notified = Signal(str, str, str)  # text, kind, hint
     saved = Signal(object)  # Path
     finished = Signal()
 
-    def __init__(
-        self, scene: Scene, jobs: GuiJobs, settings: Settings, grab: Callable[[], NDArray[np.uint8]], parent: QObject
-    ) -> None:
+    def __init__(self, scene: Scene, jobs: GuiJobs, settings: Settings, grab: Grab, parent: QObject) -> None:
         super().__init__(parent)
         self._scene, self._jobs, self._settings, self._grab = scene, jobs, settings, grab
 
@@ -44,25 +44,26 @@ class Exports(QObject):
         """Write what was chosen."""
         self._settings.set(FOLDER_KEY, str(choice.path.parent))
         title = tr("Saving {name}").format(name=choice.path.name)
-        work = self._picture_work(choice.path) if choice.format.key == VIEW else _mask_work(scan, choice)
+        view = choice.format.key == VIEW
+        work = self._picture_work(scan, choice) if view else _mask_work(scan, choice)
         whole = choice.format.key != VIEW and len(choice.segments) == len(scan.segments)
-        step = self._scene.undo_stack.undo_title
-        self._jobs.run(title, work, lambda report: self._done(report, whole, step), self._failed)
+        steps = {scan.key: self._scene.undo_stack.newest(scan.key)} if whole else {}
+        self._jobs.run(title, work, lambda report: self._done(report, steps), self._failed)
 
-    def _picture_work(self, path: Path) -> Callable[[Progress], Any]:
-        picture = self._grab()
+    def _picture_work(self, scan: Scan, choice: ExportChoice) -> Callable[[Progress], Any]:
+        picture, path, volume = self._grab(choice.identity), choice.path, scan.volume
 
         def work(progress: Progress) -> Any:
             from medviewer.services import save_data
 
             progress.report(0.2, tr("Writing the picture"))
-            return save_data.save_view_png(path, picture)
+            return save_data.save_view_png(path, picture, volume)
 
         return work
 
-    def _done(self, report: Any, whole: bool, step: str | None) -> None:
-        if whole and step == self._scene.undo_stack.undo_title:
-            self._scene.undo_stack.mark_saved()
+    def _done(self, report: Any, steps: Mapping[str, Command | None]) -> None:
+        if steps:
+            self._scene.undo_stack.mark_saved(steps)  # edits made while it was written stay unsaved
         names = [report.path.name, *(p.name for p in report.extra_paths)]
         text = tr("Saved and checked: {names}").format(names=", ".join(names[:4]))
         self.notified.emit(text, "warning" if report.warnings else "success", " ".join(report.warnings))
@@ -79,8 +80,8 @@ def _mask_work(scan: Scan, choice: ExportChoice) -> Callable[[Progress], Any]:
     volume = scan.volume
 
     def work(progress: Progress) -> Any:
-        from medviewer.services import save_data
+        from medviewer.services import save_apart
 
-        return save_data.save_segments(choice.path, volume, choice.segments, progress)
+        return save_apart.save_segments(choice.path, volume, choice.segments, progress)
 
     return work

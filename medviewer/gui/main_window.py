@@ -26,8 +26,11 @@ from medviewer.gui.panels.facts.ui import FactsPanel
 from medviewer.gui.panels.scans.ui import ScansPanel
 from medviewer.gui.panels.segments.menu import SegmentMenu
 from medviewer.gui.panels.segments.ui import SegmentsPanel
+from medviewer.gui.plugin_logic import PluginLogic
 from medviewer.gui.plugin_tabs import PluginTabs
+from medviewer.gui.recovery import Recovery
 from medviewer.gui.scan_checks import ScanChecks
+from medviewer.gui.session_actions import SessionActions, is_session
 from medviewer.gui.sidebar import Sidebar
 from medviewer.gui.text import tr
 from medviewer.gui.theme import apply_theme
@@ -59,7 +62,8 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("medviewer")
         self.setAcceptDrops(True)
         self.setMinimumSize(*_SMALLEST)
-        self.resize(*_SIZE)
+        screen = self.screen().availableSize()
+        self.resize(min(_SIZE[0], screen.width()), min(_SIZE[1], screen.height()))
         self.tokens = apply_theme(_application(), settings.get("theme", "dark"))
         self.jobs = GuiJobs(self)
         self.tools = ToolState(self)
@@ -70,7 +74,10 @@ class MainWindow(QMainWindow):
         self.documents = Documents(scene, self.jobs, settings, ask_series(self.jobs, self), self)
         self.exports = Exports(scene, self.jobs, settings, self.views.grab_picture, self)
         self._arrange()
+        self.asks = True  # False while the system ends the program: then nobody is asked about unsaved work
+        self.recovery = Recovery(self)
         self.commands = WindowCommands(self)
+        self.sessions = SessionActions(self)
         self._connect()
         self._load_plugins(host)
         self.set_theme(self.tokens.name)
@@ -87,7 +94,8 @@ class MainWindow(QMainWindow):
         self.segment_menu = SegmentMenu(self.scene, self.facts, self.segments, self.actions_)
         self.sidebar = Sidebar(self.scans, self.segments, self.figures)
         self.plugins = PluginTabs()
-        self.status = StatusBar(self.jobs)
+        self.logic = PluginLogic(self)
+        self.status = StatusBar(self.jobs, self._processes)
 
     def _arrange(self) -> None:
         self.stack = QStackedWidget()
@@ -129,6 +137,7 @@ class MainWindow(QMainWindow):
         scene.active_changed.connect(self._active_changed)
         scene.preview_changed.connect(self._show_device)
         self.checks.changed.connect(self._show_warnings)
+        self.logic.told.connect(lambda text, hint: self.notify(text, "warning", hint))
         self.banner.describe_wanted.connect(self.commands.describe)
         self.jobs.failed.connect(lambda error: self.notify(error.message, "error", error.hint))
         for source in (self.documents, self.exports):
@@ -139,7 +148,8 @@ class MainWindow(QMainWindow):
         self.empty.open_files.connect(self.commands.ask_files)
         self.empty.open_folder.connect(self.commands.ask_folder)
         self.empty.open_sample.connect(self.documents.open_sample)
-        self.empty.open_recent.connect(lambda path: self.documents.open_paths([Path(path)]))
+        self.empty.open_recent.connect(lambda path: self.open_paths([Path(path)]))
+        self.sessions.changed.connect(self._name_window)
         self.scans.menu_wanted.connect(self.commands.scan_menu)
         self.views.clicked.connect(lambda point: self.plugins.call("clicked", point))
         self.views.box_drawn.connect(lambda box: self.plugins.call("box_drawn", box))
@@ -150,7 +160,12 @@ class MainWindow(QMainWindow):
             from medviewer.plugin_host.host import host as default_host
 
             host = default_host()
-        self.plugins.load(host, self._context)
+        self.plugins.load(host, self._context, self.logic.of, self.jobs.run_silently)
+
+    def _processes(self) -> list[int]:
+        """Those that work for this window."""
+        pids = [self.logic.process.pid, self.views.grid.volume.view.pid if self.views.grid is not None else None]
+        return [pid for pid in pids if pid is not None]
 
     def _context(self, logic: Any) -> PanelContext:
         return PanelContext(self.scene, self._run_job, self.notify, self.settings, self.scene.set_cursor, logic)
@@ -166,7 +181,7 @@ class MainWindow(QMainWindow):
     def refresh(self) -> None:
         """Follow the scene: what can be done, what is shown."""
         self.actions_.refresh()
-        self.setWindowModified(self.scene.undo_stack.unsaved and any(s.segments for s in self.scene.scans))
+        self.setWindowModified(bool(self.commands.unsaved(self.scene.scans)))
         if self.scene.active is None:
             self.empty.set_recent([(r.path, r.label) for r in recent.recent_scans(self.settings)], self.tokens)
             if self.stack.currentWidget() is not self.waiting:
@@ -176,10 +191,16 @@ class MainWindow(QMainWindow):
             self.stack.setCurrentWidget(self.views)
 
     def _active_changed(self) -> None:
-        active = self.scene.active
-        self.setWindowTitle(f"{active.volume.title or 'scan'}[*] - medviewer" if active else "medviewer")
+        self._name_window()
         self.views.refresh_menus()
         self._show_warnings()
+
+    def _name_window(self) -> None:
+        """The scan, the session's file, and a star while there is work that is not saved."""
+        active, session = self.scene.active, self.sessions.path
+        names = [f"{active.volume.title or 'scan'}[*]"] if active else []
+        names += [session.name] if session is not None else []
+        self.setWindowTitle(" - ".join([*names, "medviewer"]))
 
     def _show_warnings(self) -> None:
         active = self.scene.active
@@ -199,14 +220,19 @@ class MainWindow(QMainWindow):
         """Show an image of the first scan while the rest of it loads."""
         if self.scene.active is not None:
             return
-        self.waiting.start(tr("Opening {name}…").format(name=entry.title or entry.path.name))
-        self.stack.setCurrentWidget(self.waiting)
+        self.show_waiting(tr("Opening {name}…").format(name=entry.title or entry.path.name))
         if entry.format == "dicom":  # other formats would have to be read twice
             self.jobs.run_silently(
                 lambda progress: thumbnail(entry, _FIRST_PICTURE_PX),
                 lambda pixels: self.waiting.show_picture(picture_of(pixels)),
                 "first picture",
             )
+
+    def show_waiting(self, text: str) -> None:
+        """Say what is being opened where no scan is shown."""
+        if self.scene.active is None:
+            self.waiting.start(text)
+            self.stack.setCurrentWidget(self.waiting)
 
     def _loaded(self) -> None:
         """An opening ended; where nothing is open, say again what to do."""
@@ -230,8 +256,23 @@ class MainWindow(QMainWindow):
         self._show_warnings()
 
     def open_paths(self, paths: Sequence[Path]) -> None:
-        """Open files and folders, as the command line or a drop names them."""
-        self.documents.open_paths(paths)
+        """Open files, folders and sessions, as the command line or a drop names them; one session at a time."""
+        sessions = [path for path in paths if is_session(path)]
+        if sessions:
+            self.sessions.open(sessions[0])
+        if len(sessions) > 1:
+            self.notify(tr("Only the first session was opened."), "warning", tr("One session is open at a time."))
+        self.documents.open_paths([path for path in paths if path not in sessions])
+
+    def ask_about_losses(self, asks: bool) -> None:
+        """Whether closing asks about unsaved work; where it does not, the work is offered at the next start."""
+        self.asks = asks
+
+    def end(self) -> None:
+        """The system ends the program: nobody is asked, and unsaved work is offered at the next start."""
+        self.asks = False
+        self.close()
+        _application().exit(0)
 
     # -- Qt events --------------------------------------------------------------------
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
@@ -249,10 +290,12 @@ class MainWindow(QMainWindow):
         QTimer.singleShot(0, self, lambda: self.open_paths(paths))
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        if not self.commands.may_lose(self.scene.scans):
+        if self.asks and not self.commands.may_lose(self.scene.scans):
             event.ignore()
             return
         self.hide()
+        self.recovery.finish(discard=self.asks)
+        self.logic.shut_down()
         self.jobs.shutdown()
         self.views.shut_down()
         event.accept()

@@ -40,14 +40,15 @@ def remember(settings: Settings, path: Path, entries: Sequence[SeriesEntry]) -> 
 def label_of(path: Path, entries: Sequence[SeriesEntry]) -> str:
     """File or folder name and the folder above; plain words of the scan where a part of that names the patient."""
     patients = {entry.patient for entry in entries}
-    parts = [p for p in (path.name, path.parent.name) if p and not any(_names(p, patient) for patient in patients)]
+    names = [name for name in (path.name, path.parent.name) if name]
+    parts = [name for name in names if not any(names_patient(name, patient) for patient in patients)]
     if path.name not in parts:
         kinds = sorted({modality_name(entry.modality) for entry in entries})
         parts = [f"{', '.join(kinds)} ({len(entries)} series)"] + [p for p in parts if p != path.name]
     return "   ·   ".join(parts)
 
 
-def _names(text: str, patient: Patient) -> bool:
+def names_patient(text: str, patient: Patient) -> bool:
     """Whether a file name holds a part of the patient's name, number or birth date."""
     squeezed = re.sub(r"[^a-z0-9]", "", text.casefold())
     words = re.split(r"[^a-z0-9]+", f"{patient.name} {patient.id} {patient.birth_date}".casefold())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,9 +56,10 @@ class ViewArea(QWidget):
         if self.grid is not None:
             self.grid.focus_views()
 
-    def grab_picture(self) -> NDArray[np.uint8]:
-        """What the views show now, uint8 (rows, columns, 3)."""
-        image = self.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
+    def grab_picture(self, identity: bool = False) -> NDArray[np.uint8]:
+        """What the views show now, uint8 (rows, columns, 3); who the patient is only if `identity` is asked for."""
+        with self.grid.without_identity() if self.grid and not identity else nullcontext():
+            image = self.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
         rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
         return rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).copy()
 

@@ -52,8 +52,11 @@ class Canvas:
         return np.asarray(self.image)
 
 
-def annotate_slice(picture: Bytes, view: SliceView, *, crosshair: bool) -> Bytes:
-    """The picture (h, w, 3) with crosshair, letters, corner text, scale bar and the research notice."""
+def annotate_slice(picture: Bytes, view: SliceView, *, crosshair: bool, identity: bool = False) -> Bytes:
+    """The picture (h, w, 3) with crosshair, letters, corner text, scale bar and the research notice.
+
+    The line that names the patient is written only if `identity` is asked for.
+    """
     canvas = Canvas(picture)
     if crosshair:
         _crosshair(canvas, view)
@@ -61,7 +64,7 @@ def annotate_slice(picture: Bytes, view: SliceView, *, crosshair: bool) -> Bytes
     half = canvas.width * 0.5 - 2.5 * _EDGE
     canvas.text(_EDGE, _EDGE, labels.plane_line(view), "la", room=half)
     canvas.text(canvas.width - _EDGE, _EDGE, labels.window_line(view), "ra", room=half)
-    _identity(canvas, view, step)
+    _facts(canvas, view, step, identity)
     _bottom(canvas, view, step, crosshair)
     _letters(canvas, view, step)
     return canvas.pixels()
@@ -77,10 +80,11 @@ def annotate_volume(picture: Bytes, title: str, identity: str) -> Bytes:
     return canvas.pixels()
 
 
-def _identity(canvas: Canvas, view: SliceView, step: int) -> None:
+def _facts(canvas: Canvas, view: SliceView, step: int, identity: bool) -> None:
     if view.volume is None:
         return
-    lines = [(labels.identity_line(view.volume), MUTED), (labels.pacs_line(view), MUTED)]
+    who = labels.identity_line(view.volume) if identity else ""
+    lines = [(who, MUTED), (labels.pacs_line(view), MUTED)]
     lines.append((" · ".join(labels.badges(view)), WARN))
     y = _EDGE + step
     for text, color in lines:

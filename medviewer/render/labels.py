@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from medviewer.core.geometry import position_text
+from medviewer.core.regularisation import Irregularity
 from medviewer.core.volume import Patient, Volume
 from medviewer.render.slice_grid import is_oblique
 from medviewer.render.slice_view import Pick, SliceView
@@ -120,11 +121,23 @@ def badges(view: SliceView) -> list[str]:
         found.append("INVERTED")
     if is_lossy(volume):
         found.append("LOSSY")
+    found += _regularised(view, volume)
     if not view.letters():
         found.append("SIDE NOT RECORDED")
     if not view.masks_shown and view.layers:
         found.append("MASKS HIDDEN")
     return found
+
+
+def _regularised(view: SliceView, volume: Volume) -> list[str]:
+    """That these are not the voxels as they were acquired; on a filled-in slice, that nothing was acquired there."""
+    done = volume.regularisation
+    if done is None:
+        return []
+    if done.reasons == (Irregularity.MEMORY,):
+        return ["REDUCED"]
+    across = view.grid is not None and view.grid.slice_axis == 2
+    return ["INTERPOLATED SLICE" if across and view.index in done.interpolated else "RESAMPLED"]
 
 
 def is_lossy(volume: Volume) -> bool:

@@ -54,7 +54,7 @@ class BoxCache:
 def tight_box(mask: Mask) -> Box | None:
     """The bounding box in one pass over the memory (fast for 1000-slice masks)."""
     fastest = int(np.argmin(np.abs(mask.strides)))
-    flat: NDArray[np.bool_] = np.asarray(mask.any(axis=fastest))
+    flat = _any_along(mask, fastest)
     first, second = (axis for axis in range(3) if axis != fastest)
     spans: dict[int, tuple[int, int]] = {}
     for axis, hit in ((first, flat.any(axis=1)), (second, flat.any(axis=0))):
@@ -67,6 +67,14 @@ def tight_box(mask: Mask) -> Box | None:
     where = np.flatnonzero(mask[tuple(window)].any(axis=(first, second)))
     spans[fastest] = int(where[0]), int(where[-1]) + 1
     return spans[0], spans[1], spans[2]
+
+
+def _any_along(mask: Mask, fastest: int) -> NDArray[np.bool_]:
+    """Whether a row along the fastest axis holds anything; eight voxels at a time where rows allow it."""
+    rows = np.moveaxis(mask, fastest, -1)
+    if rows.strides[-1] != 1 or rows.shape[-1] % 8 or any(step % 8 for step in rows.strides[:-1]):
+        return np.asarray(mask.any(axis=fastest))
+    return np.asarray(np.bitwise_or.reduce(rows.view(np.uint64), axis=-1) != 0)
 
 
 @dataclass(frozen=True)

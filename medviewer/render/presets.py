@@ -69,6 +69,8 @@ def default_window(volume: Volume) -> Window:
     if volume.array.dtype == np.uint8 and modality not in _X_RAY:
         return 255.0, 127.5
     values = _sample(volume.array)
+    if volume.padding_value is not None and (scanned := values[values != volume.padding_value]).size:
+        values = scanned
     if modality in _X_RAY or volume.kind == "image":
         return _percentiles(values, 0.5, 99.5)
     return _percentiles(_foreground(values), 1.0, 99.0)

@@ -28,19 +28,21 @@ def screenshot(
     at: Sequence[float] | None = None,
     size: tuple[int, int] = (800, 800),
     window: tuple[float, float] | None = None,
+    *,
+    identity: bool = False,
 ) -> Bytes:
     """A picture of a view, RGB uint8 (height, width, 3), with letters, corner text and scale bar.
 
     `view` is "axial", "coronal", "sagittal" (native slices), "native" (the stored image plane) or "volume" (3D).
     `at` is LPS mm (voxel indices where the volume has no affine); without it the slice with most of the visible
     segments is shown, else the middle one. `window` is (width, centre). Images and cine loops have
-    one view whatever is asked.
+    one view whatever is asked. Who the patient is stands on the picture only if `identity` is asked for.
     Raises WrongUsage for an unknown view or 3D of an image. Without OpenGL 3D is a plain picture from the front.
     """
     if view not in _VIEWS:
         raise WrongUsage(f"There is no view called {view!r}.", f"Use one of: {', '.join(_VIEWS[:4])}.")
     if view == "volume":
-        return _volume_picture(volume, segments, size)
+        return _volume_picture(volume, segments, size, labels.identity_line(volume) if identity else "")
     slices = SliceView("native" if volume.kind != "volume" or volume.affine is None else view)  # type: ignore[arg-type]
     slices.set_volume(volume)
     slices.set_size(*size)
@@ -51,7 +53,7 @@ def screenshot(
     elif segments:
         _go_to_segments(slices, segments)
     picture = slices.render()[..., 2::-1]
-    return annotate_slice(picture, slices, crosshair=at is not None and volume.kind == "volume")
+    return annotate_slice(picture, slices, crosshair=at is not None and volume.kind == "volume", identity=identity)
 
 
 def layers_of(segments: Sequence[Segment]) -> list[MaskLayer]:
@@ -77,7 +79,7 @@ def _go_to_segments(view: SliceView, segments: Sequence[Segment]) -> None:
         view.set_index(int(counts.argmax()))
 
 
-def _volume_picture(volume: Volume, segments: Sequence[Segment], size: tuple[int, int]) -> Bytes:
+def _volume_picture(volume: Volume, segments: Sequence[Segment], size: tuple[int, int], who: str) -> Bytes:
     if volume.kind != "volume" or volume.affine is None or volume.is_color:
         raise WrongUsage("This image has no third dimension.", "Use the axial view.")
     from medviewer.render.gl_backend import working_window
@@ -88,11 +90,11 @@ def _volume_picture(volume: Volume, segments: Sequence[Segment], size: tuple[int
         from medviewer.render.depth_picture import depth_picture
 
         plain = depth_picture(volume, segments, size)
-        return annotate_volume(plain, "3D · from the front, without OpenGL", labels.identity_line(volume))
-    return _rendered(volume, segments, size)
+        return annotate_volume(plain, "3D · from the front, without OpenGL", who)
+    return _rendered(volume, segments, size, who)
 
 
-def _rendered(volume: Volume, segments: Sequence[Segment], size: tuple[int, int]) -> Bytes:
+def _rendered(volume: Volume, segments: Sequence[Segment], size: tuple[int, int], who: str) -> Bytes:
     from medviewer.render.volume_view import VolumeView
 
     view = VolumeView()
@@ -100,6 +102,6 @@ def _rendered(volume: Volume, segments: Sequence[Segment], size: tuple[int, int]
         view.set_size(*size)
         view.show(volume, segments)
         picture = view.render()
-        return annotate_volume(picture[..., 2::-1], view.title, labels.identity_line(volume))
+        return annotate_volume(picture[..., 2::-1], view.title, who)
     finally:
         view.close()

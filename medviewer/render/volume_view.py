@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
 
 class VolumeView:
-    """Scan and segments in 3D. VTK objects are made on first use; use one thread (in the window: the GUI thread).
+    """Scan and segments in 3D. VTK objects are made on first use; use one thread (for the window: of another process).
 
     `load` and `set_surfaces` take arrays made elsewhere; `show` does everything at once. Call `close` when done.
-    Raises UserError on first drawing where this computer has no OpenGL.
+    Raises UserError on first drawing where this computer has no OpenGL. `window` is what `working_window` gave, where
+    that was asked before.
     """
 
     def __init__(self) -> None:
         self._stage: Stage | None = None
+        self.window: tuple[str, bool] | None = None
         self._size = (400, 400)
         self.looks: list[VolumeLook] = []
         self.look_index = 0
@@ -43,25 +45,20 @@ class VolumeView:
         self.set_surfaces(surfaces)
         self.reset()
 
-    @property
-    def warm(self) -> bool:
-        """Whether there is a graphics context."""
-        return self._stage is not None
-
-    def warm_up(self) -> None:
-        """Make the graphics context (about 0.1 s in software)."""
-        self.stage.render((16, 16), moving=False)
-
     def load(self, volume: Volume | None, coarse: CoarseVolume | None) -> None:
         """Show a reduced scan (None: nothing)."""
-        self.looks = [] if coarse is None or volume is None else looks_for(volume, coarse.array)
-        self.look_index = 0
+        looks = [] if coarse is None or volume is None else looks_for(volume, coarse.array)
+        self.load_reduced(coarse, looks, volume is not None and volume.orientation_recorded)
+
+    def load_reduced(self, coarse: CoarseVolume | None, looks: list[VolumeLook], sides_known: bool) -> None:
+        """The same, where the ways to see it are known already."""
+        self.looks, self.look_index = looks, 0
         if coarse is None:
             if self._stage is not None:
                 self._stage.clear()
             return
         self.stage.set_volume(coarse)
-        self.stage.sides_known = volume is not None and volume.orientation_recorded
+        self.stage.sides_known = sides_known
         self.stage.set_look(self.looks[0])
 
     def set_look(self, index: int) -> None:
@@ -117,7 +114,7 @@ class VolumeView:
         if self._stage is None:
             from medviewer.render.vtk_stage import Stage
 
-            self._stage = Stage(*working_window())
+            self._stage = Stage(*(self.window or working_window()))
         return self._stage
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,11 @@ class BatchJournal:
     def add(self, row: BatchRow, result: RowResult, out: Path) -> None:
         """Note a finished row; called after its output was written and verified."""
         line = {"question": self._question(row), "result": asdict(result), "sha256": _sha256(out), "name": out.name}
+        torn = not _ends_with_a_line(self._path)  # half a line of a killed run must not swallow this one
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.write("\n" * torn + json.dumps(line, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def finished(self, row: BatchRow, out: Path) -> RowResult | None:
         """The result of an earlier run, if the same question was answered and its output is unchanged."""
@@ -51,8 +55,8 @@ class BatchJournal:
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:
-            lines = self._path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
+            lines = self._path.read_bytes().decode("utf-8", "replace").split("\n")
+        except OSError:
             return {}
         done = {}
         for text in lines:
@@ -62,6 +66,16 @@ class BatchJournal:
             except (ValueError, KeyError, TypeError):  # half a line of an interrupted run
                 continue
         return done
+
+
+def _ends_with_a_line(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - 1, 0))
+            return file.read(1) in (b"", b"\n")
+    except FileNotFoundError:
+        return True
 
 
 def _sha256(path: Path) -> str:

@@ -125,5 +125,5 @@ def export_views(
     for done, view in enumerate(VIEWS):
         progress.report(done / len(VIEWS), f"Drawing the {view} view")
         path = folder / f"{view}.png"
-        paths.append(save_view_png(path, draw(volume, view, segments)).path)
+        paths.append(save_view_png(path, draw(volume, view, segments), volume).path)
     return paths

@@ -26,6 +26,7 @@ class FileKind(StrEnum):
 
 _IMAGE_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM", b"GIF8")
 _DICOM_ENDINGS = {".dcm", ".dicom", ".ima", ".dc3"}
+_SESSION = ".mvsession"
 _COMPANION_ENDINGS = {".img", ".raw", ".zraw"}
 _SIDECARS = {".json", ".bval", ".bvec"}
 _ARCHIVES = {"a zip archive", "a 7z archive", "a rar archive", "a packed file"}
@@ -80,6 +81,8 @@ def why_not_a_scan(path: Path) -> str:
         return f"{path.name} is not a scan: the file is empty. Copy it again."
     if path.name.lower().endswith((".nii", ".nii.gz", ".hdr")):
         return f"{path.name} is not a NIfTI file, or it is damaged. Copy or convert it again."
+    if path.suffix.lower() == _SESSION:
+        return f"{path.name} is not a scan: it is a session of medviewer. Open it in the window."
     for mark, what in _REASONS:
         if start.startswith(mark):
             hint = "Unpack it first." if what in _ARCHIVES else WHAT_WORKS
@@ -112,6 +115,8 @@ def _is_bare_dicom(start: bytes) -> bool:
 
 
 def _by_name(path: Path, suffix: str) -> FileKind:
+    if suffix == _SESSION:  # beside its scans: opened by itself, never listed as one of them
+        return FileKind.COMPANION
     if suffix in _COMPANION_ENDINGS and _has_header(path):
         return FileKind.COMPANION
     if suffix in _SIDECARS and _has_image(path):

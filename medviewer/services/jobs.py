@@ -16,6 +16,7 @@ from medviewer.core.errors import Cancelled, UserError
 from medviewer.core.progress import Progress
 from medviewer.services import log
 
+_REPORT_SECONDS = 0.04
 Work = Callable[[Progress], Any]
 Deliver = Callable[[Callable[[], None]], None]
 
@@ -58,18 +59,40 @@ class Job:
     state: JobState = JobState.WAITING
     finished: threading.Event = field(default_factory=threading.Event)
     _cancel: threading.Event = field(default_factory=threading.Event)
+    _tell: Callable[[Job, Callable[[], None]], None] = lambda job, callback: None
+    _answering: threading.Lock = field(default_factory=threading.Lock)
 
     def cancel(self) -> None:
-        """Ask the work to stop; it ends at its next progress report. May be called from any thread."""
+        """Ask the work to stop; may be called from any thread.
+
+        The owner gets `Cancelled` at once; the work ends at its next progress report, what it still says is dropped.
+        """
         self._cancel.set()
+        on_error = self.take_answer(lambda job: job.on_error)
+        if on_error is not None:
+            self._tell(self, partial(on_error, Cancelled()))
+
+    def take_answer(self, pick: Callable[[Job], Any]) -> Any:
+        """One of the callbacks, for the one and only answer; None if the job was answered before."""
+        with self._answering:
+            if self.on_done is _ignore and self.on_error is _ignore:
+                return None
+            picked = pick(self)
+            self.forget_answers()
+            return picked
 
     @property
     def cancelled(self) -> bool:
         return self._cancel.is_set()
 
+    def forget_answers(self) -> None:
+        """Drop the callbacks and what they hold."""
+        self.on_done, self.on_error, self.on_progress = _ignore, _ignore, _ignore
+
     def forget(self) -> None:
         """Let go of what the work and its callbacks hold; whoever keeps a finished job keeps no scan alive."""
-        self.work, self.on_done, self.on_error, self.on_progress = _ignore, _ignore, _ignore, _ignore
+        self.work = _ignore
+        self.forget_answers()
 
 
 def _ignore(_: object) -> None:
@@ -116,7 +139,7 @@ class JobRunner:
     ) -> Job:
         """Run `work(progress)` on a worker. Returns at once; cancellation arrives as a `Cancelled` error."""
         number = next(self._numbers)
-        job = Job(number, title, channel or f"job {number}", work, on_done, on_error, on_progress)
+        job = Job(number, title, channel or f"job {number}", work, on_done, on_error, on_progress, _tell=self._post)
         with self._lock:
             older = [other for other in self._jobs if other.channel == job.channel]
             self._newest[job.channel] = number
@@ -160,19 +183,21 @@ class JobRunner:
             result = job.work(progress)
             progress.check_cancelled()
         except Cancelled as stop:
-            self._finish(job, JobState.CANCELLED, partial(job.on_error, stop))
+            self._finish(job, JobState.CANCELLED, stop)
         except UserError as error:
-            self._finish(job, JobState.FAILED, partial(job.on_error, error))
-        except Exception as error:
-            self._finish(job, JobState.FAILED, partial(job.on_error, internal_error(error)))
+            self._finish(job, JobState.FAILED, error)
+        except BaseException as error:  # sys.exit() in the work of a plugin ends no lane
+            self._finish(job, JobState.FAILED, internal_error(error))
         else:
-            self._finish(job, JobState.DONE, partial(job.on_done, result))
+            self._finish(job, JobState.DONE, result)
 
-    def _finish(self, job: Job, state: JobState, callback: Callable[[], None]) -> None:
+    def _finish(self, job: Job, state: JobState, result: Any) -> None:
         job.state = state
         with self._lock:
             self._jobs.discard(job)
-        self._post(job, callback)
+        answer = job.take_answer(lambda one: one.on_done if state is JobState.DONE else one.on_error)
+        if answer is not None:
+            self._post(job, partial(answer, result))
         job.forget()
         job.finished.set()
 
@@ -188,10 +213,15 @@ class JobRunner:
 
     def _reporter(self, job: Job) -> Callable[[float, str], None]:
         began = time.monotonic()
+        last: tuple[float, str] = (0.0, "")
 
         def report(fraction: float, text: str) -> None:
-            state = JobProgress(fraction, text, seconds_left(time.monotonic() - began, fraction))
-            self._post(job, partial(job.on_progress, state))
+            nonlocal last
+            now = time.monotonic()
+            if text == last[1] and now - last[0] < _REPORT_SECONDS and fraction < 1.0:
+                return  # nobody reads faster, and every report costs the owner's thread some time
+            last = now, text
+            self._post(job, partial(job.on_progress, JobProgress(fraction, text, seconds_left(now - began, fraction))))
 
         return report
 

@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Settings:
     """Named values (JSON types). Reading is tolerant: what is missing or of another type becomes the default.
 
-    A file that is no JSON is kept as `settings.json.broken` and the defaults apply. Safe to use from any thread.
+    A file that is no JSON object is kept as `settings.json.broken` and the defaults apply. Safe to use from any thread.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -48,10 +48,12 @@ class Settings:
             values = json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError):
-            self._put_aside()
-            return {}
-        return values if isinstance(values, dict) else {}
+        except (OSError, ValueError, RecursionError):
+            values = None
+        if isinstance(values, dict):
+            return values
+        self._put_aside()
+        return {}
 
     def _put_aside(self) -> None:
         try:
@@ -61,12 +63,13 @@ class Settings:
 
     def _write(self) -> None:
         from medviewer.core.errors import OutputNotWritten
-        from medviewer.io.atomic import atomic_write
+        from medviewer.io.atomic import atomic_write, write_text
 
         text = json.dumps(self._values, indent=1, sort_keys=True, ensure_ascii=False)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with atomic_write(self.path) as temporary:
-                Path(temporary).write_text(text, encoding="utf-8")
+                temporary.touch(mode=0o600)  # paths of scans can hold names
+                write_text(temporary, text)
         except (OSError, OutputNotWritten):
             return

@@ -288,6 +288,31 @@ def test_the_same_prompt_on_two_scans_is_answered_on_both(qtbot, ct_window, pane
     assert answers(panel) == [("Liver", "Found · model score 0.98")]
 
 
+def test_a_card_is_never_a_window_of_its_own(qtbot, ct_window, panel) -> None:
+    type_and_run(qtbot, panel, "liver")
+    wait_painted(qtbot, ct_window)
+    panel.refresh()
+    cards = panel.cards  # added, and replaced before they were shown
+    panel.refresh()
+    QApplication.processEvents()
+    assert not any(card.isVisible() for card in cards)
+
+
+@pytest.mark.parametrize("shape", [(48, 40, 90), (48, 40, 30)])
+def test_going_back_to_an_answered_scan_shows_that_scan(qtbot, ct_window, panel, fake, shape) -> None:
+    fake.gate.clear()
+    first = ct_window.scene.active
+    type_and_run(qtbot, panel, "liver")
+    ct_window.scene.add_volume(small_ct(shape))
+    ct_window.scene.set_cursor((30.0, 30.0, shape[2] * 5.0 - 5.0))
+    fake.gate.set()
+    wait_idle(qtbot, ct_window)
+    ct_window.scene.activate(first)
+    shown = [view.view.volume for view in ct_window.views.grid.slices.values() if view.plane != "native"]
+    assert all(volume is first.volume for volume in shown)
+    wait_painted(qtbot, ct_window)
+
+
 def test_decided_cards_hold_no_masks(qtbot, ct_window, panel) -> None:
     type_and_run(qtbot, panel, "liver; left kidney; pancreas")
     wait_idle(qtbot, ct_window)

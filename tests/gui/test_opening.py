@@ -168,11 +168,20 @@ def test_an_image_stands_in_the_middle_while_a_series_loads(qtbot, window, share
     assert window.scene.active.volume.shape[2] == 20
 
 
+def test_the_advice_of_a_refusal_is_that_of_its_reason(window) -> None:
+    from medviewer.core.volume import Refused
+
+    two_patients = Refused(Path("scan"), "One series is of two patients. Export each patient's series again.")
+    window.documents._found([Path("scan")], [], [two_patients])
+    (toast,) = window.toasts.shown
+    assert (toast.text, toast.hint) == ("One series is of two patients.", "Export each patient's series again.")
+
+
 def test_a_series_that_fails_to_load_leaves_the_empty_state(qtbot, window, tmp_path, monkeypatch) -> None:
     from medviewer.core.errors import InputRefused
     from medviewer.services import open_data
 
-    def fail(entry: object, progress: object) -> None:
+    def fail(entry: object, progress: object, **more: object) -> None:
         raise InputRefused("The file ends too early.", "Copy it again.")
 
     monkeypatch.setattr(open_data, "load", fail)

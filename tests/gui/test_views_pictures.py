@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 import weakref
@@ -18,13 +19,14 @@ pytest.importorskip("PySide6")
 from PySide6.QtCore import QPoint, QRectF, Qt
 from PySide6.QtGui import QImage, QPainter
 from PySide6.QtWidgets import QApplication
-from views_kit import drag, key, wheel
+from views_kit import drag, grid, key, scene, wheel
 
-from medviewer.core.scene import Scene
 from medviewer.core.segmentation import Segment
 from medviewer.core.volume import Fact, Patient, Volume
 from medviewer.gui.views.overlay import OverlayPainter, Words
 from medviewer.gui.views.view_grid import ViewGrid
+
+__all__ = ["grid", "scene"]  # fixtures
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _CLICK = """
@@ -105,24 +107,6 @@ def ct() -> Volume:
     )  # fmt: skip
 
 
-@pytest.fixture
-def scene() -> Scene:
-    return Scene()
-
-
-@pytest.fixture
-def grid(qtbot, scene):
-    widget = ViewGrid(scene)
-    widget.resize(600, 500)
-    qtbot.addWidget(widget)
-    with qtbot.waitExposed(widget):
-        widget.show()
-    widget.activateWindow()
-    qtbot.waitUntil(widget.isActiveWindow)
-    yield widget
-    widget.shutdown()
-
-
 def pixels(grid: ViewGrid, name: str) -> np.ndarray:
     return grid.grab_view(name).astype(int)
 
@@ -178,6 +162,22 @@ def test_the_3d_view_turns_zooms_and_resets(qtbot, grid, scene):
     assert np.abs(pixels(grid, "volume") - front).mean() < 0.5
 
 
+def test_the_3d_view_survives_the_end_of_the_process_that_draws(qtbot, grid, scene):
+    loaded = "vtkmodules" in sys.modules  # by a test of screenshots without a window
+    with qtbot.waitSignal(grid.volume.drawn, timeout=60000):
+        scene.add_volume(ct())
+    scene.add_segment(Segment("body", scene.active.volume.array == 60, (0, 0, 255)))
+    qtbot.waitUntil(lambda: grid.volume.view.title == "3D · bone + segments" and not grid.volume.busy, timeout=60000)
+    before, pid = pixels(grid, "volume"), grid.volume.view.pid
+    os.kill(pid, signal.SIGKILL)
+    with qtbot.waitSignal(grid.volume.drawn, timeout=60000):
+        grid.volume.reset()
+    assert grid.volume.view.pid not in (pid, None)
+    qtbot.waitUntil(lambda: not grid.volume.busy, timeout=60000)
+    assert np.abs(pixels(grid, "volume") - before).mean() < 0.5
+    assert ("vtkmodules" in sys.modules) == loaded
+
+
 def test_3d_of_a_computer_without_opengl_says_so(qtbot, grid, scene, monkeypatch):
     from medviewer.core.errors import UserError
 
@@ -216,7 +216,7 @@ def test_closing_the_grid_leaves_nothing_behind(qtbot, scene):
         grid.show()
     with qtbot.waitSignal(grid.volume.drawn, timeout=60000):
         pass
-    stage = weakref.ref(grid.volume.view.stage)
+    picture_process = grid.volume.view.pid
     names = [weakref.ref(v) for v in grid.slices.values()]
     views = [weakref.ref(v.view) for v in grid.slices.values()]
     gone = weakref.ref(grid)
@@ -228,7 +228,8 @@ def test_closing_the_grid_leaves_nothing_behind(qtbot, scene):
     QApplication.processEvents()
     gc.collect()
     assert gone() is None
-    assert stage() is None
+    assert picture_process is not None
+    assert not Path(f"/proc/{picture_process}").exists()
     assert [ref() for ref in (*names, *views)] == [None] * 8
     scene.set_cursor((0.0, 0.0, 0.0))  # nobody listens any more
     scene.close(scan)

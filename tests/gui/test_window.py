@@ -14,6 +14,8 @@ from fakes import add_segment
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QApplication, QMessageBox, QPushButton, QToolButton
 
+from medviewer.gui.widgets.toast import Toast
+
 
 def toasts(window) -> list[str]:
     return [toast.text for toast in window.toasts.shown]
@@ -164,3 +166,10 @@ def test_an_error_for_the_user_is_a_message(qtbot, window) -> None:
         assert reporter.dialog is None
     finally:
         sys.excepthook = old
+
+
+def test_a_message_too_many_replaces_the_oldest(window) -> None:
+    for number in range(5):
+        window.notify(f"error {number}", "error")
+    shown = [toast.text for toast in window.findChildren(Toast) if toast.isVisible()]
+    assert sorted(shown) == ["error 2", "error 3", "error 4"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from medviewer.core.regularisation import Irregularity, Regularisation
 from medviewer.core.volume import Fact, Patient, Source, Volume
 from medviewer.render import labels
 from medviewer.render.slice_view import Pick, SliceView
@@ -64,6 +65,18 @@ def test_identity_says_what_is_missing():
     assert labels.identity_line(ct(patient=who, title="Abdomen")) == (
         "Doe, Jane · 42 · born 1970-01-02 · F · 2024-01-31 · Abdomen"
     )
+
+
+def test_badges_of_a_resampled_scan():
+    done = Regularisation((Irregularity.GAP,), "Resampled for 1 missing slice.", interpolated=(2,))
+    view = view_of(ct(regularisation=done))
+    view.set_index(2)
+    assert labels.badges(view) == ["INTERPOLATED SLICE"]
+    view.set_index(3)
+    assert labels.badges(view) == ["RESAMPLED"]
+    assert labels.badges(view_of(ct(regularisation=done), "coronal")) == ["RESAMPLED"]
+    reduced = Regularisation((Irregularity.MEMORY,), "Reduced.")
+    assert labels.badges(view_of(ct(regularisation=reduced))) == ["REDUCED"]
 
 
 def test_badges():

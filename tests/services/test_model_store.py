@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,43 @@ def test_a_checkout_without_models_lists_none(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("MEDVIEWER_HOME", str(tmp_path))
     monkeypatch.setattr(model_store, "shipped_folder", lambda name: tmp_path / name)
     assert list_models() == []
+
+
+def listed(store: Path, stated: str, size: int) -> Path:
+    """A folder "small" whose description states a checksum, in a catalogue that expects "ab" and 5 bytes."""
+    catalogue = CATALOGUE.replace('licence = "research"', 'licence = "research"\nweights_sha256 = "ab"\nsize_bytes = 5')
+    (store / "resources" / "models.toml").write_text(catalogue)
+    folder = install(store / "resources" / "models" / "small")
+    (folder / "config.json").write_text(json.dumps({"weights_sha256": stated}))
+    (folder / "model.safetensors").write_bytes(bytes(size))
+    return folder
+
+
+def test_the_folder_must_be_the_one_that_the_catalogue_lists(store: Path) -> None:
+    folder = listed(store, "ab", 5)
+    assert find_bundle() == find_bundle("small") == folder
+    for stated, size in (("cd", 5), ("ab", 6), ("", 5)):
+        (folder / "config.json").write_text(json.dumps({"weights_sha256": stated}))
+        (folder / "model.safetensors").write_bytes(bytes(size))
+        with pytest.raises(ModelMissing, match="other weights than the catalogue lists"):
+            find_bundle()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, "\x00", '"x"'])
+def test_a_damaged_description_is_told(store: Path, text: str) -> None:
+    folder = listed(store, "ab", 5)
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ModelMissing, match=r"incomplete or damaged|other weights"):
+        find_bundle("small")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelMissing, match="incomplete or damaged"):
+        find_bundle("small")
+
+
+def test_a_folder_of_ones_own_cannot_take_the_name_of_a_listed_model(store: Path) -> None:
+    listed(store, "ab", 5)
+    own = install(store / "home" / "data" / "models" / "small")
+    (own / "config.json").write_text(json.dumps({"weights_sha256": "cd"}))
+    (own / "model.safetensors").write_bytes(bytes(5))
+    with pytest.raises(ModelMissing, match="name of its own"):
+        find_bundle("small")

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import resource
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ from medviewer.core.segmentation import Segment
 from medviewer.core.volume import Volume
 from medviewer.io import dicom_series
 from medviewer.services import open_data, save_data
+from tests.safety.small_drive import largest_file
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # pydicom warns of odd inputs
 SHAPE = (20, 18, 16)
@@ -33,17 +31,6 @@ AFFINE = np.array([[1.2, 0.3, 0, -20], [-0.35, 1.4, 0, 10], [0, 0, 2.5, 30], [0,
 AFFINE[:3, 1] = np.cross([0, 0, 1.0], AFFINE[:3, 0]) * 1.1
 VOLUME_FORMATS = ["m.nii.gz", "m.nii", "m.seg.nrrd", "m.dcm", "m.stl", "m.ply"]
 MASK_FORMATS = VOLUME_FORMATS[:4]
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """The error path of a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def test_a_value_of_another_type_becomes_the_default(tmp_path: Path) -> None:
     assert settings.get("many", ["x"]) == ["x"]
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", "\x00", ""])
+@pytest.mark.parametrize("content", ["{", "[1]", "\x00", "", "7", "[" * 100_000])
 def test_a_broken_file_gives_defaults_and_is_not_lost(tmp_path: Path, content: str) -> None:
     path = tmp_path / "settings.json"
     path.write_text(content)
@@ -35,8 +35,14 @@ def test_a_broken_file_gives_defaults_and_is_not_lost(tmp_path: Path, content: s
     assert settings.get("theme", "dark") == "dark"
     settings.set("theme", "light")
     assert Settings(path).get("theme", "dark") == "light"
-    if content != "[1]":
-        assert (tmp_path / "settings.json.broken").read_text() == content
+    assert (tmp_path / "settings.json.broken").read_text() == content
+
+
+def test_what_a_newer_version_wrote_stays_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"version": 99, "of the future": {"a": [1]}, "theme": "light"}))
+    Settings(path).set("theme", "dark")
+    assert json.loads(path.read_text()) == {"version": 99, "of the future": {"a": [1]}, "theme": "dark"}
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QWidget
 
 from medviewer.core.scene import Scene
 from medviewer.gui.actions.table import ACTIONS, ActionInfo
-from medviewer.gui.text import tr
+from medviewer.gui.text import literal, tr
 from medviewer.gui.theme import Tokens
 from medviewer.gui.theme.icons import icon
 
@@ -68,7 +68,7 @@ class Actions(QObject):
     def _name_step(self, key: str, title: str | None) -> None:
         info = self._infos[key]
         text = tr(info.text) + (f": {title}" if title else "")
-        self._by_key[key].setToolTip(with_keys(text, info))
+        self._by_key[key].setToolTip(literal(with_keys(text, info)))
 
     def _make(self, info: ActionInfo) -> QAction:
         action = QAction(tr(info.text), self)

@@ -8,6 +8,7 @@ from pathlib import Path
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import (
     QButtonGroup,
+    QCheckBox,
     QFileDialog,
     QHBoxLayout,
     QLineEdit,
@@ -22,6 +23,7 @@ from medviewer.core.scene import Scan
 from medviewer.core.segmentation import Segment
 from medviewer.core.volume import Volume
 from medviewer.gui.dialogs.base import PlainDialog
+from medviewer.gui.recent import names_patient
 from medviewer.gui.text import tr
 from medviewer.gui.widgets.basic import button, heading, label
 from medviewer.gui.widgets.elided import ElidedLabel
@@ -60,6 +62,7 @@ class ExportChoice:
     path: Path
     format: ExportFormat
     segments: tuple[Segment, ...]
+    identity: bool = False  # a picture that names the patient
 
 
 def refusal(choice: ExportFormat, volume: Volume, segments: int) -> str:
@@ -80,11 +83,13 @@ def refusal(choice: ExportFormat, volume: Volume, segments: int) -> str:
 
 
 def default_name(volume: Volume, choice: ExportFormat) -> str:
-    """A name without patient data: the source's file name, else the plain word."""
+    """A name without patient data: the source's file name unless that names the patient, else the plain word."""
     stem = volume.source.path.name
     for ending in (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".png", ".jpg", ".jpeg"):
         if stem.lower().endswith(ending):
             stem = stem[: -len(ending)]
+    if names_patient(stem, volume.patient):
+        stem = "scan"
     kind = "view" if choice.key == VIEW else "segments"
     return f"{stem or 'scan'}_{kind}{choice.suffix}"
 
@@ -158,6 +163,8 @@ class ExportDialog(PlainDialog):
         row.addWidget(self.path, 1)
         row.addWidget(browse)
         self.body.addLayout(row)
+        self.identity = QCheckBox(tr("Show the patient's name and number on the picture"))
+        self.body.addWidget(self.identity)
         self.remark = label("", "muted", wrap=True)
         self.body.addWidget(self.remark)
 
@@ -202,6 +209,7 @@ class ExportDialog(PlainDialog):
     def _check(self) -> None:
         needs = self.format.key != VIEW
         self.segments.setEnabled(needs)
+        self.identity.setVisible(not needs)
         problem = ""
         if needs and not self.chosen_segments():
             problem = tr("Tick at least one segment.")
@@ -212,16 +220,25 @@ class ExportDialog(PlainDialog):
 
     def _remark(self) -> str:
         names = [s.name for s in self.chosen_segments() if s.incomplete]
+        remarks = []
         if self.format.key != VIEW and names:
-            return tr("Incomplete, cut by the edge of the scan: {names}.").format(names=", ".join(names))
-        if self.format.key == "dicom" and self.scan.volume.source.format != "dicom":
-            return tr("A DICOM series of the scan is written beside it, because the segmentation must refer to one.")
-        return tr("The file is read back and compared before it counts as saved.")
+            remarks.append(tr("Incomplete, cut by the edge of the scan: {names}.").format(names=", ".join(names)))
+        if self.format.key == "dicom" and self._needs_copy():
+            remarks.append(
+                tr("A DICOM series of the scan is written beside it, because the segmentation must refer to one.")
+            )
+        return " ".join(remarks) or tr("The file is read back and compared before it counts as saved.")
+
+    def _needs_copy(self) -> bool:
+        """The files of the scan are not those of its grid, so that a segmentation cannot refer to them."""
+        volume = self.scan.volume
+        return volume.source.format != "dicom" or volume.regularisation is not None
 
     def _finish(self) -> None:
         path = Path(with_suffix(self.path.text().strip(), self.format.suffix)).expanduser()
         segments = self.chosen_segments() if self.format.key != VIEW else ()
-        self.choice = ExportChoice(path, self.format, segments)
+        identity = self.format.key == VIEW and self.identity.isChecked()
+        self.choice = ExportChoice(path, self.format, segments, identity)
         self.accept()
 
 

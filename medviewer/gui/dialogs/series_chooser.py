@@ -15,7 +15,7 @@ from medviewer.core.volume import Refused, SeriesEntry
 from medviewer.gui.dialogs.base import PlainDialog
 from medviewer.gui.jobs import GuiJobs
 from medviewer.gui.panels.scans.logic import modality_name, scan_text
-from medviewer.gui.text import tr
+from medviewer.gui.text import literal, tr
 from medviewer.gui.widgets.basic import heading
 
 _PICTURE = 56
@@ -65,12 +65,12 @@ class SeriesChooser(PlainDialog):
         blank.fill(Qt.GlobalColor.black)
         item.setIcon(plain_icon(blank))
         item.setSizeHint(QSize(200, _PICTURE + 16))
-        item.setToolTip("\n".join([entry.id, *entry.warnings]))
+        item.setToolTip(literal("\n".join([entry.id, *entry.warnings])))
         return item
 
     def _show_refused(self, refused: Sequence[Refused]) -> None:
         self.body.addWidget(heading(tr("Not read")))
-        box = QPlainTextEdit("\n".join(f"{r.path.name}: {r.reason}" for r in refused))
+        box = QPlainTextEdit("\n".join(map(refusal_line, refused)))
         box.setReadOnly(True)
         box.setTabChangesFocus(True)
         box.setAccessibleName(tr("Files that were not read"))
@@ -90,6 +90,12 @@ class SeriesChooser(PlainDialog):
         count = len(self.list.selectedIndexes())
         self.ok.setEnabled(count > 0)
         self.ok.setText(tr("Open {n} series").format(n=count) if count > 1 else tr("Open"))
+
+
+def refusal_line(refused: Refused) -> str:
+    """The reason, with the file's name where the reason does not begin with it."""
+    name = refused.path.name
+    return refused.reason if refused.reason.startswith(name) else f"{name}: {refused.reason}"
 
 
 def picture_of(pixels: Any) -> QPixmap:

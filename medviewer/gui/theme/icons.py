@@ -10,6 +10,7 @@ from PySide6.QtGui import QIcon, QPainter, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 
 from medviewer.gui.theme.tokens import Tokens
+from medviewer.io.atomic import write_text_atomic
 from medviewer.services.folders import user_folder
 from medviewer.services.resources import resource_path
 
@@ -48,10 +49,10 @@ def tinted_file(name: str, color: str) -> str:
     """Path of a tinted SVG file, for style sheets, which take no pictures from memory."""
     data = _svg(name, color)
     folder = user_folder("cache") / "icons"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{name}-{hashlib.sha256(data).hexdigest()[:12]}.svg"
     if not path.is_file():
-        path.write_bytes(data)
+        write_text_atomic(path, data.decode("utf-8"))  # a killed start must not leave half a picture for good
     return path.as_posix()
 
 

@@ -18,6 +18,7 @@ from medviewer.render.slice_grid import has_one_view
 
 _HOVER_FILL, _EDIT_FILL, _PREVIEW_FILL = 0.22, 0.18, 0.16
 _PREVIEW_OPACITY = 0.55  # in 3D
+_SAMPLED = 40  # voxels along an axis that are looked at to find the middle of a mask
 
 
 class SceneLink:
@@ -126,7 +127,12 @@ class SceneLink:
             self.show_masks()
 
     def _shown(self) -> list[SliceWidget]:
-        return [w for w in self._views if w.view.volume is not None]
+        """The views that show the active scan; none while they still hold the one before."""
+        return [] if self._behind() else [w for w in self._views if w.view.volume is not None]
+
+    def _behind(self) -> bool:
+        """Another listener to the change of the scan was told first, and changed the scene."""
+        return self.scan is not None and self.scan.volume is not self._volume
 
     # -- masks ---------------------------------------------------------------
     def _layers(self) -> list[MaskLayer]:
@@ -168,6 +174,8 @@ class SceneLink:
         return _EDIT_FILL if self.editing and segment_id == self.scene.selected_id else 0.0
 
     def _preview_changed(self) -> None:
+        if self._behind():
+            self.show_scan()
         self._go_to_preview()
         self.show_masks()
 
@@ -194,8 +202,12 @@ def _meets(widget: SliceWidget, mask: np.ndarray) -> bool:
 
 
 def central_voxel(mask: np.ndarray, box: tuple[tuple[int, int], ...]) -> tuple[int, int, int]:
-    """The voxel of a mask nearest to its centre of mass."""
-    crop = np.argwhere(mask[tuple(slice(*span) for span in box)])
-    nearest = crop[np.argmin(((crop - crop.mean(axis=0)) ** 2).sum(axis=1))]
+    """A voxel near the centre of mass; in a large mask, of a sample of its voxels (this is the GUI thread)."""
+    crop = mask[tuple(slice(*span) for span in box)]
+    steps = [max(1, n // _SAMPLED) for n in crop.shape]
+    index = np.argwhere(crop[:: steps[0], :: steps[1], :: steps[2]]) * steps
+    if not len(index):  # thin, between the sampled voxels
+        index = np.argwhere(crop)
+    nearest = index[np.argmin(((index - index.mean(axis=0)) ** 2).sum(axis=1))]
     i, j, k = (int(n) + span[0] for n, span in zip(nearest, box, strict=True))
     return i, j, k

@@ -6,8 +6,6 @@ from PySide6.QtCore import QEvent, QLineF, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QEnterEvent,
-    QFocusEvent,
-    QKeyEvent,
     QMouseEvent,
     QPainter,
     QPaintEvent,
@@ -22,6 +20,7 @@ from medviewer.gui.views.overlay import OverlayPainter, Words, draw_frame
 from medviewer.gui.views.picture import Picture
 from medviewer.gui.views.slice_mouse import SliceMouse
 from medviewer.gui.views.tools import ToolState
+from medviewer.gui.views.view_widget import ViewWidget
 from medviewer.render import labels
 from medviewer.render.annotate import CROSSHAIR, crosshair_planes
 from medviewer.render.masks import BoxCache
@@ -38,7 +37,7 @@ _GAP = 9.0  # logical pixels
 _QUIET = "#b9c3ce"  # the muted colour of the window, lighter: it stands on pictures
 
 
-class SliceWidget(QWidget):
+class SliceWidget(ViewWidget):
     """Shows a `SliceView`. Positions in signals are LPS mm (voxel indices where the scan has no affine)."""
 
     cursorMoved = Signal(object)  # (x, y, z)
@@ -47,26 +46,17 @@ class SliceWidget(QWidget):
     pointClicked = Signal(object)  # PointPrompt
     boxDrawn = Signal(object)  # BoxPrompt
     hovered = Signal(object)  # Pick or None
-    maximiseAsked = Signal()
-    focused = Signal()
-    keyPressed = Signal(object)
-    keyReleased = Signal(object)
     previewPainted = Signal()
 
     def __init__(self, plane: Plane, tools: ToolState, boxes: BoxCache, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.view = SliceView(plane, boxes)
         self.plane = plane
-        self.active = False
-        self.show_identity = False
         self.show_crosshair = True
         self.hover_pick: Pick | None = None
         self._mouse = SliceMouse(self, tools)
         self._picture: Picture | None = None
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMouseTracking(True)
-        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
-        self.setMinimumSize(80, 80)
         self.setAccessibleName(_name_of(plane))
         self.setAccessibleDescription(tr(_TIP))
 
@@ -125,10 +115,12 @@ class SliceWidget(QWidget):
         if volume is None:
             return Words()
         left = [(labels.plane_line(view), DARK.text)]
+        right = [(labels.window_line(view), DARK.text)]
         if self.show_identity:
             left.append((labels.identity_line(volume), _QUIET))
+            right.append((" ", _QUIET))  # the identity has the row for itself
         left.append((labels.pacs_line(view), _QUIET))
-        right = [(labels.window_line(view), DARK.text), (" ".join(labels.badges(view)), DARK.warn)]
+        right.append((" ".join(labels.badges(view)), DARK.warn))
         bar = labels.scale_bar(view.mm_per_pixel(), self.width(), volume.spacing_note)
         return Words(tuple(left), tuple(right), self._position(), view.letters(), bar)
 
@@ -168,23 +160,6 @@ class SliceWidget(QWidget):
         """The pointer is over another place (None: outside)."""
         self.hover_pick = pick
         self.hovered.emit(pick)
-        self.update()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        event.ignore()
-        self.keyPressed.emit(event)
-        if not event.isAccepted():
-            super().keyPressEvent(event)
-
-    def keyReleaseEvent(self, event: QKeyEvent) -> None:
-        event.ignore()
-        self.keyReleased.emit(event)
-
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        self.focused.emit()
-        self.update()
-
-    def focusOutEvent(self, event: QFocusEvent) -> None:
         self.update()
 
     def rubber_band(self, painter: QPainter, rectangle: QRectF) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QImage, QPainter
@@ -265,6 +268,18 @@ class ViewGrid(QWidget):
         self._arrange()
         for widget in self.views.values():
             widget.update()
+
+    @contextmanager
+    def without_identity(self) -> Iterator[None]:
+        """Views that do not say who the patient is, for a picture of them; what is on the screen stays."""
+        shown = {widget: widget.show_identity for widget in self.views.values()}
+        for widget in shown:
+            widget.show_identity = False
+        try:
+            yield
+        finally:
+            for widget, was in shown.items():
+                widget.show_identity = was
 
     def smooth(self) -> None:
         """Linear or nearest pixels in all 2D views."""

@@ -1,12 +1,12 @@
-"""The 3D view in the window: prepared on a worker thread, drawn off-screen, painted as a picture."""
+"""The 3D view in the window: prepared on a worker thread, drawn by another process, painted as a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
+from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
 from medviewer.core.errors import UserError
@@ -18,48 +18,43 @@ from medviewer.gui.theme.tokens import DARK
 from medviewer.gui.views.background import Background
 from medviewer.gui.views.overlay import OverlayPainter, Words, draw_frame
 from medviewer.gui.views.picture import Picture
-from medviewer.render.coarse import MAX_VOXELS, CoarseVolume, Surface, reduced, surface_of
+from medviewer.gui.views.view_widget import ViewWidget
+from medviewer.render.coarse import MAX_VOXELS, CoarseVolume, reduced
 from medviewer.render.depth_picture import depth_picture
 from medviewer.render.masks import Mask
-from medviewer.render.raster import Bytes, grey_to_bgra
-from medviewer.render.volume_view import VolumeView
+from medviewer.render.raster import grey_to_bgra
+from medviewer.render.remote_view import RemoteView
+from medviewer.render.volume_looks import VolumeLook, looks_for
 
+Prepared = tuple[tuple[str, bool], CoarseVolume, list[VolumeLook]]
 _SETTLE_MS = 180  # a still picture of full quality comes this long after the last movement
 _TURN = 0.4  # degrees per logical pixel
 _TIP = "Left drag: turn · right drag or Ctrl + wheel: nearer · middle drag: move · F: from the front · 1 and 2: look"
 
 
-class VolumeWidget(QWidget):
+class VolumeWidget(ViewWidget):
     """Scan and segments in 3D."""
 
-    focused = Signal()
-    maximiseAsked = Signal()
-    keyPressed = Signal(object)
-    keyReleased = Signal(object)
     drawn = Signal()  # a picture of full quality was painted
+    _answered = Signal(object)  # Drawn or UserError
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.view = VolumeView()
-        self.active = False
-        self.show_identity = False
+        self.view = RemoteView(self._answered.emit)
+        self._answered.connect(self._arrived, Qt.ConnectionType.QueuedConnection)
         self.identity = ""
         self._background = Background(self)
         self._volume: Volume | None = None
         self._segments: list[Segment] = []
-        self._surfaces: dict[str, tuple[object, Surface | None]] = {}  # id to (mask, surface)
+        self._surfaces: dict[str, Mask] = {}  # whose surfaces were ordered
         self._picture: Picture | None = None
         self._final, self._ready, self._plain, self._message = False, False, False, ""
         self._last = QPointF()
         self._settle = QTimer(self, singleShot=True, interval=_SETTLE_MS)
         self._settle.timeout.connect(self._settled)
-        self._step = QTimer(self, interval=0)  # a part of the still picture per turn of the event loop
-        self._step.timeout.connect(self._next_part)
-        self._parts: Iterator[Bytes | None] | None = None
-        self._coarse: CoarseVolume | None = None  # prepared, not yet handed to VTK
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
-        self.setMinimumSize(80, 80)
+        self._still_due = False  # the still picture follows the coarse one that is under way
+        self._losses = 0  # ends of the process without a picture between
+        self._prepared: Prepared | None = None
         self.setAccessibleName(tr("3D view"))
         self.setAccessibleDescription(tr(_TIP))
 
@@ -71,14 +66,14 @@ class VolumeWidget(QWidget):
         self._segments = []
         self._background.cancel_all()
         self._settle.stop()
-        self._step.stop()
-        self._final, self._parts, self._coarse = False, None, None
+        self._final, self._still_due, self._prepared, self._losses = False, False, None, 0
         self._picture, self._plain = None, False
+        self.view.clear()
         if not self._can_show(volume):
-            self.view.load(None, None)
             self._message = "" if volume is None else tr("No 3D view of this image.")
         elif volume is not None:
             self._message = tr("Preparing 3D…")
+            self.view.warm_up()
             self._background.start("volume", lambda: _prepare(volume), self._volume_ready)
         self.update()
 
@@ -95,7 +90,7 @@ class VolumeWidget(QWidget):
     @property
     def busy(self) -> bool:
         """Whether the worker is preparing something."""
-        return self._background.busy
+        return self._background.busy or self.view.busy
 
     @staticmethod
     def _can_show(volume: Volume | None) -> bool:
@@ -105,35 +100,44 @@ class VolumeWidget(QWidget):
         """The segments of the scan; surfaces of new masks are made on the worker."""
         self._segments = list(segments)
         known = {s.id for s in segments}
-        self._surfaces = {i: made for i, made in self._surfaces.items() if i in known}
+        self._surfaces = {i: mask for i, mask in self._surfaces.items() if i in known}
         volume = self._volume
         if volume is None or volume.affine is None or not self._can_show(volume):
             return
         for segment in segments:
-            made = self._surfaces.get(segment.id)
-            if segment.visible and (made is None or made[0] is not segment.mask):
-                self._surfaces[segment.id] = segment.mask, None if made is None else made[1]  # the old one until then
+            if self._ready and segment.visible and self._surfaces.get(segment.id) is not segment.mask:
                 self._make_surface(segment.id, segment.mask, volume.affine)
         self._show_surfaces()
 
     def _make_surface(self, segment_id: str, mask: Mask, affine: Affine) -> None:
-        self._background.start(
-            f"surface {segment_id}",
-            lambda: surface_of(mask, affine),
-            lambda answer: self._surface_ready(segment_id, mask, answer),
-        )
+        self._surfaces[segment_id] = mask
+        self.view.add_surface(segment_id, mask, affine)
 
     def _volume_ready(self, answer: Any) -> None:
         if isinstance(answer, UserError):
-            self._message, self._plain = str(answer), True
-            self._make_plain()
-            self.update()
+            self._fail(answer)
             return
-        self._coarse = answer
-        self._settle.start(0)
+        self._prepared = answer
+        self._load()
+
+    def _load(self) -> None:
+        """Hand everything to the process that draws, as it is now."""
+        volume, prepared = self._volume, self._prepared
+        if volume is None or prepared is None:
+            return
+        window, coarse, looks = prepared
+        self.view.load(window, coarse, looks, volume.orientation_recorded, self._device_size())
+        self._ready = True
+        self._surfaces.clear()
+        self.set_segments(self._segments)
+
+    def _fail(self, error: UserError) -> None:
+        """Without OpenGL: a picture from the front that cannot be turned."""
+        self._message, self._plain, self._ready = str(error), True, False
+        self._make_plain()
+        self.update()
 
     def _make_plain(self) -> None:
-        """Without OpenGL: a picture from the front that cannot be turned."""
         volume, segments, size = self._volume, list(self._segments), self._device_size()
         if volume is not None and self._plain:
             self._background.start("plain", lambda: depth_picture(volume, segments, size), self._plain_ready)
@@ -143,31 +147,12 @@ class VolumeWidget(QWidget):
             self._picture = Picture(grey_to_bgra(answer), self.devicePixelRatioF())
             self.update()
 
-    def _load(self, coarse: CoarseVolume) -> None:
-        self._coarse = None
-        self.view.load(self._volume, coarse)
-        self._ready, self._message = True, ""
-        self.view.set_size(*self._device_size())
-        self.view.reset()
-        self._show_surfaces()
-        self._redraw()
-
-    def _surface_ready(self, segment_id: str, mask: Any, answer: Any) -> None:
-        known = self._surfaces.get(segment_id)
-        if known is not None and known[0] is mask and not isinstance(answer, UserError):
-            self._surfaces[segment_id] = mask, answer
-            self._show_surfaces()
-
     def _show_surfaces(self) -> None:
         if not self._ready:
             self._make_plain()
             return
-        shown = {}
-        for segment in self._segments:
-            surface = self._surfaces.get(segment.id, (None, None))[1]
-            if segment.visible and surface is not None:
-                shown[segment.id] = surface, segment.color, segment.opacity
-        self.view.set_surfaces(shown)
+        shown = {s.id: (s.color, s.opacity) for s in self._segments if s.visible}
+        self.view.show_surfaces(shown, [s.id for s in self._segments])
         self._redraw()
 
     # -- picture ---------------------------------------------------------------
@@ -176,41 +161,47 @@ class VolumeWidget(QWidget):
         return round(self.width() * ratio), round(self.height() * ratio)
 
     def _redraw(self, *, moving: bool = False) -> None:
-        """A coarse picture now, the still one in parts as soon as nothing moves."""
-        self._step.stop()
-        if self._plain:
+        """A coarse picture now, the still one as soon as nothing moves. Until they come the old one is shown."""
+        if self._plain or not self._ready:
+            self.update()
             return
-        self._picture, self._parts, self._final = None, None, False
-        if self._ready:
-            self._settle.start(_SETTLE_MS if moving else 0)
-        self.update()
+        self._final, self._still_due = False, False
+        self.view.want(self._device_size(), moving=True)
+        self._settle.start(_SETTLE_MS if moving else 0)
 
     def hold(self) -> None:
-        """Somebody works in another view: go on with drawing when that pauses."""
-        if self._coarse is not None or self._parts is not None or self._settle.isActive():
-            self._step.stop()
+        """Somebody works in another view: the still picture waits, it would take their cores."""
+        if self._settle.isActive():
             self._settle.start(_SETTLE_MS)
 
     def _settled(self) -> None:
-        """One step a turn: the graphics context, the scan, the parts of the picture; none holds up the window long."""
-        if self._coarse is not None and not self.view.warm:
-            self.view.warm_up()
-            self._settle.start(0)
-        elif self._coarse is not None:
-            self._load(self._coarse)
-        elif self._ready and self.isVisible():
-            if self._parts is None:
-                self.view.set_size(*self._device_size())
-                self._parts = self.view.render_parts()
-            self._step.start()
+        if self._ready and self.isVisible():
+            self._still_due = self.view.busy  # then after the coarse one
+            if not self._still_due:
+                self.view.want(self._device_size(), moving=False)
 
-    def _next_part(self) -> None:
-        picture = next(self._parts) if self._parts is not None else None
-        if picture is not None:
-            self._step.stop()
-            self._parts, self._final = None, True
-            self._picture = Picture(picture, self.devicePixelRatioF())
-            self.update()
+    def _arrived(self, answer: Any) -> None:
+        """A picture, or why there is none. GUI thread."""
+        if not self._ready:
+            return
+        if isinstance(answer, UserError):
+            self._lost(answer)
+            return
+        self._losses = 0
+        self._message, self._final = "", answer.still and not self.view.busy
+        self._picture = Picture(answer.picture, self.devicePixelRatioF())
+        if self._still_due:
+            self._still_due = False
+            self.view.want(self._device_size(), moving=False)
+        self.update()
+
+    def _lost(self, error: UserError) -> None:
+        """The process that draws has ended: once more, then a plain picture."""
+        self._losses += 1
+        if self._losses > 1:
+            self._fail(error)
+        else:
+            self._load()
 
     def resizeEvent(self, event: QEvent) -> None:
         self._redraw(moving=self._picture is not None)
@@ -231,9 +222,10 @@ class VolumeWidget(QWidget):
     def paint(self, painter: QPainter, *, still: bool = False) -> None:
         """Picture and words, without the frame; `still` waits for full quality (for pictures that are saved)."""
         painter.fillRect(self.rect(), QColor(DARK.background))
-        if self._ready and (self._picture is None or (still and not self._final)):
-            self.view.set_size(*self._device_size())
-            self._picture = Picture(self.view.render(moving=not still), self.devicePixelRatioF())
+        if self._ready and still and not self._final:
+            now = self.view.draw_now(self._device_size())
+            if now is not None:
+                self._picture = Picture(now.picture, self.devicePixelRatioF())
         if self._picture is not None:
             painter.drawImage(QRectF(self.rect()), self._picture.image)
         self._write(painter)
@@ -296,40 +288,20 @@ class VolumeWidget(QWidget):
             self.view.set_look(index)
             self._redraw()
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        event.ignore()
-        self.keyPressed.emit(event)
-        if not event.isAccepted():
-            super().keyPressEvent(event)
-
-    def keyReleaseEvent(self, event: QKeyEvent) -> None:
-        event.ignore()
-        self.keyReleased.emit(event)
-
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        self.focused.emit()
-        self.update()
-
-    def focusOutEvent(self, event: QFocusEvent) -> None:
-        self.update()
-
     def shutdown(self) -> None:
-        """Stop the worker and free every VTK object."""
+        """Stop the worker, end the process that draws."""
         self._settle.stop()
-        self._step.stop()
-        self._coarse = None
         self._background.stop()
         self._volume, self._segments, self._picture, self._ready = None, [], None, False
-        self._parts = None
+        self._prepared = None
         self._surfaces.clear()
         self.view.close()
 
 
-def _prepare(volume: Volume) -> Any:
-    """Worker thread: find a window that works, load VTK's code, reduce the scan."""
+def _prepare(volume: Volume) -> Prepared:
+    """Worker thread: find a window that works, reduce the scan."""
     from medviewer.render.gl_backend import working_window
 
-    _, accelerated = working_window()
-    import medviewer.render.vtk_stage  # noqa: F401
-
-    return reduced(volume, MAX_VOXELS["hardware" if accelerated else "software"])
+    window = working_window()
+    coarse = reduced(volume, MAX_VOXELS["hardware" if window[1] else "software"])
+    return window, coarse, looks_for(volume, coarse.array)

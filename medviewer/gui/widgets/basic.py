@@ -59,5 +59,6 @@ def clear_layout(layout: QLayout) -> None:
     while (item := layout.takeAt(0)) is not None:
         widget = item.widget()
         if widget is not None:
+            widget.hide()  # else one that was not shown yet would still be, as a window of its own
             widget.setParent(None)
             widget.deleteLater()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable, Iterable
 
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy
@@ -21,10 +23,11 @@ _TITLE_PX = 320
 class StatusBar(QFrame):
     """Follows the jobs of the window."""
 
-    def __init__(self, jobs: GuiJobs) -> None:
+    def __init__(self, jobs: GuiJobs, processes: Callable[[], Iterable[int]] = lambda: ()) -> None:
+        """`processes`: those that work for this window; their memory counts, too."""
         super().__init__()
         self.setObjectName("statusbar")
-        self._jobs = jobs
+        self._jobs, self._processes = jobs, processes
         self.device = tr("CPU")
         self.title = ElidedLabel(role="muted")
         self.title.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
@@ -81,7 +84,7 @@ class StatusBar(QFrame):
 
     def refresh_machine(self) -> None:
         """Device, cores and memory of this program."""
-        self.machine.setText(f"{self.device} · {_cores()} · {_memory_text()}")
+        self.machine.setText(f"{self.device} · {_cores()} · {_memory_text(self._processes())}")
 
 
 def job_text(title: str, state: JobProgress, waiting: int) -> str:
@@ -104,7 +107,11 @@ def _cores() -> str:
     return tr("{n} cores").format(n=count) if count > 1 else tr("1 core")
 
 
-def _memory_text() -> str:
+def _memory_text(processes: Iterable[int]) -> str:
     import psutil
 
-    return f"{psutil.Process().memory_info().rss / 1024**3:.1f} GB"
+    used = psutil.Process().memory_info().rss
+    for number in processes:
+        with contextlib.suppress(psutil.Error):
+            used += psutil.Process(number).memory_info().rss
+    return f"{used / 1024**3:.1f} GB"

@@ -12,6 +12,7 @@ from medviewer.gui.widgets.basic import label
 
 _SHOWN_MS = 6000
 _WIDTH = 420
+_MOST_EARLIER = 2  # beside the newest
 
 
 class Toast(QFrame):
@@ -58,13 +59,15 @@ class Toasts(QObject):
         host.installEventFilter(self)
 
     def show(self, text: str, kind: str = "info", hint: str = "") -> None:
-        """`kind` is "info", "warning" or "error". The same text is not shown twice at a time."""
+        """`kind` is "info", "warning" or "error". The same text is not shown twice; the oldest of four goes."""
         for old in [t for t in self.shown if t.text == text]:
             old.dismiss()
         toast = Toast(kind, text, hint, self._host)
         toast.destroyed.connect(self._tidy)
         self._tidy()
-        self.shown = [*self.shown[-2:], toast]
+        for old in self.shown[:-_MOST_EARLIER]:
+            old.dismiss()
+        self.shown = [*self.shown[-_MOST_EARLIER:], toast]
         toast.show()
         self._place()
 

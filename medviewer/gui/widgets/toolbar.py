@@ -68,7 +68,10 @@ class Toolbar(QFrame):
         for key in ("open_files", "open_folder", "open_sample", "open_mask"):
             menu.addAction(self._actions[key])
         menu.addSeparator()
-        for key in ("describe", "close_scan", "theme", "quit"):
+        for key in ("save_session", "save_session_as"):
+            menu.addAction(self._actions[key])
+        menu.addSeparator()
+        for key in ("describe", "deidentify", "close_scan", "clear_model_cache", "theme", "quit"):
             menu.addAction(self._actions[key])
         return menu
 

@@ -55,10 +55,10 @@ def fact_value(facts: object, *names: str) -> object:
 
 def _count(kind: str, shape: tuple[int, int, int]) -> str:
     if kind == "cine":
-        return f"{shape[2]} frames"
+        return "1 frame" if shape[2] == 1 else f"{shape[2]} frames"
     if kind == "image":
         return f"{shape[0]} × {shape[1]}"
-    return f"{shape[2]} slices"
+    return "1 slice" if shape[2] == 1 else f"{shape[2]} slices"
 
 
 def _spacing(scan: Volume | SeriesEntry, shape: tuple[int, int, int]) -> str:
