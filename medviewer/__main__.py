@@ -18,7 +18,11 @@ def open_window(paths: list[Path]) -> int:
 
 def main() -> int:
     from medviewer.cli.main import main as command_line
+    from medviewer.services.log import guard_output
+    from medviewer.services.offline import switch_off_calls_home
 
+    switch_off_calls_home()
+    guard_output()
     return command_line(sys.argv[1:], open_window)
 
 

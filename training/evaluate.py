@@ -26,6 +26,7 @@ from medviewer.core.phantom import torso_phantom
 from medviewer.core.prompts import parse_prompt
 from medviewer.core.terminology import Terminology
 from medviewer.core.volume import Volume
+from medviewer.io.atomic import write_text_atomic
 from medviewer.models.pipeline import TextSegmenter
 
 from .data.dev_cases import Case, dev_cases
@@ -68,7 +69,7 @@ def main() -> None:
     report["overall"] = overall(report, train_counts(options.data))
     print_report(report, time.monotonic() - start)
     if options.out:
-        options.out.write_text(json.dumps(report, indent=1), encoding="utf-8")
+        write_text_atomic(options.out, json.dumps(report, indent=1))
 
 
 def score_part(options: argparse.Namespace, number: int) -> list[Score]:

@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
+from medviewer.core.errors import OutputNotWritten
+from medviewer.io.atomic import atomic_folder, write_text, write_text_atomic
 from medviewer.models.bundle import CONFIG, WEIGHTS, sha256_of
 from medviewer.models.text_sam import NetworkConfig, TextSam
 
@@ -53,21 +55,24 @@ def write_bundle(
     out: Path, network: TextSam, samples: Sequence[Sample], thresholds: dict[str, float],
     results: dict[str, Any], options: argparse.Namespace,
 ) -> None:
-    """Weights, config, card and the catalogue entry."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Weights, config, card and the catalogue entry; the bundle's folder is replaced as a whole."""
+    out.parent.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in network.state_dict().items()}
-    save_file(tensors, out / (WEIGHTS + ".part"))
-    (out / (WEIGHTS + ".part")).chmod(0o644)
-    (out / (WEIGHTS + ".part")).replace(out / WEIGHTS)
     sources = list_sources(options.data)
     terms = describe_terms(trained_modalities(samples), results.get("terms", {}), load_terminology())
-    config = {
-        "id": out.name, "version": options.version, "weights_sha256": sha256_of(out / WEIGHTS),
-        "network": network.config.as_dict(), **thresholds, "licence": LICENCE, "sources": sources,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"), "terms": terms,
-    }
-    (out / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (out / "card.md").write_text(card(config, results), encoding="utf-8")
+    with atomic_folder(out) as folder:
+        save_file(tensors, folder / WEIGHTS)
+        (folder / WEIGHTS).chmod(0o644)
+        read = load_file(folder / WEIGHTS)
+        if read.keys() != tensors.keys() or not all(torch.equal(read[name], tensors[name]) for name in read):
+            raise OutputNotWritten(f"{out} was not written: reading the weights back gave others than were saved.")
+        config = {
+            "id": out.name, "version": options.version, "weights_sha256": sha256_of(folder / WEIGHTS),
+            "network": network.config.as_dict(), **thresholds, "licence": LICENCE, "sources": sources,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"), "terms": terms,
+        }
+        write_text(folder / CONFIG, json.dumps(config, indent=1, ensure_ascii=False) + "\n")
+        write_text(folder / "card.md", card(config, results))
     write_catalogue(out, config)
 
 
@@ -135,7 +140,7 @@ def write_catalogue(out: Path, config: dict[str, Any]) -> None:
         f"size_bytes = {(out / WEIGHTS).stat().st_size}\nsources = [\n"
         + "".join(f"  {json.dumps(source)},\n" for source in config["sources"]) + "]\n"
     )
-    (out.parent.parent / "models.toml").write_text(text, encoding="utf-8")
+    write_text_atomic(out.parent.parent / "models.toml", text)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from medviewer.io.atomic import atomic_write
 from medviewer.models.text_sam import NetworkConfig, SparsePrompts, TextSam
 
 from .data.batches import Batch, BatchMaker, Prefetch
@@ -187,8 +188,8 @@ def save(state: Setup) -> None:
         "model": state.model.state_dict(), "average": state.average.state_dict(),
         "optimizer": state.optimizer.state_dict(), "step": state.step, "config": state.model.config.as_dict(),
     }
-    torch.save(content, target.with_suffix(".part"))
-    target.with_suffix(".part").replace(target)
+    with atomic_write(target) as temporary:
+        torch.save(content, temporary)
 
 
 def _restore(state: Setup) -> None:

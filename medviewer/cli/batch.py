@@ -22,6 +22,7 @@ from medviewer.cli.options import (
 )
 from medviewer.cli.output import Report, finish
 from medviewer.cli.terminal_progress import terminal_progress
+from medviewer.core.plain_text import one_line
 
 if TYPE_CHECKING:
     from medviewer.core.prediction import Prediction
@@ -76,7 +77,8 @@ def run_batch(jobs: Path, out: Path, resume: bool, question: _Question) -> Repor
 
 def _say_row(result: RowResult) -> None:
     """One line per row where there is no terminal for a progress bar."""
-    print(f"row {result.row}: {result.prompt}: {result.error or result.answer or 'kept'}", file=sys.stderr, flush=True)
+    line = one_line(f"row {result.row}: {result.prompt}: {result.error or result.answer or 'kept'}", 4096)
+    print(line, file=sys.stderr, flush=True)
 
 
 def _say_nothing(result: RowResult) -> None:
@@ -105,13 +107,20 @@ def _as_document(result: RowResult) -> dict[str, Any]:
     return {name: getattr(result, name) for name in names}
 
 
+def cell(text: str) -> str:
+    """A text as one cell: no tab or line end, and no spreadsheet takes it for a formula."""
+    line = one_line(text, 4096)
+    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
+
+
 def _table(results: list[RowResult]) -> list[str]:
     """The results with a tab between columns, so that it can be pasted into a spreadsheet."""
     lines = ["row\tscan\tprompt\tout\tanswer\tscore\tml\tseconds"]
     for result in results:
         answer = result.error or result.answer or "kept"
         figures = (decimal(result.presence, 2), decimal(result.volume_ml), decimal(result.seconds, 2))
-        lines.append("\t".join([str(result.row), result.scan, result.prompt, result.out, answer, *figures]))
+        words = [cell(text) for text in (result.scan, result.prompt, result.out, answer)]
+        lines.append("\t".join([str(result.row), *words, *figures]))
     failed, kept = sum(bool(r.error) for r in results), sum(r.skipped for r in results)
     lines.append(f"{len(results)} rows: {len(results) - failed - kept} done, {kept} kept, {failed} failed")
     return lines

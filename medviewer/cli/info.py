@@ -9,6 +9,7 @@ import typer
 
 from medviewer.cli.options import AsJson, ScanPath, decimal, require_path
 from medviewer.cli.output import Report, error_document, finish
+from medviewer.cli.session_info import describe_session, is_session
 from medviewer.cli.terminal_progress import terminal_progress
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def info(path: ScanPath, as_json: AsJson = False) -> None:
 def describe(path: Path) -> Report:
     from medviewer.services.open_data import nothing_readable, scan_path
 
+    if is_session(path):
+        return describe_session(require_path(path))
     with terminal_progress("Reading headers") as progress:
         catalogue = scan_path(require_path(path), progress)
     document: dict[str, Any] = {
@@ -47,7 +50,7 @@ def _volume(entry: SeriesEntry) -> dict[str, Any]:
         "id": entry.id,
         "modality": entry.modality,
         "shape_xyz": list(entry.shape_xyz),
-        "spacing_mm": None if entry.spacing_mm is None else list(entry.spacing_mm),
+        "spacing_mm": None if entry.spacing_mm is None else [step or None for step in entry.spacing_mm],
         "affine_lps": None if entry.affine_lps is None else entry.affine_lps.tolist(),
         "units": entry.units,
         "facts": {name: {"value": fact.value, "origin": fact.origin} for name, fact in entry.facts.items()},
@@ -63,6 +66,6 @@ def _lines(entry: SeriesEntry) -> list[str]:
     size = " x ".join(str(n) for n in entry.shape_xyz)
     spacing = "spacing unknown"
     if entry.spacing_mm is not None:
-        spacing = " x ".join(decimal(step, 3) for step in entry.spacing_mm) + " mm"
+        spacing = " x ".join(decimal(step, 3) if step else "unknown" for step in entry.spacing_mm) + " mm"
     first = f"{entry.id}  {entry.modality or 'modality unknown'}  {size}  {spacing}  {entry.title}"
     return [first, *(f"  warning: {warning}" for warning in entry.warnings)]

@@ -1,6 +1,8 @@
-"""`medviewer plugins list` and `medviewer models list`."""
+"""`medviewer plugins list`."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import typer
 
@@ -8,19 +10,15 @@ from medviewer.cli.options import AsJson
 from medviewer.cli.output import Report, finish
 
 plugins_app = typer.Typer(help="Plugins.", no_args_is_help=True)
-models_app = typer.Typer(help="Models.", no_args_is_help=True)
 
 
 @plugins_app.command("list")
-def list_plugins(as_json: AsJson = False) -> None:
-    """List the plugins; a broken one is listed with the reason."""
-    finish(as_json, _plugins)
-
-
-@models_app.command("list")
-def list_models(as_json: AsJson = False) -> None:
-    """List the known models and whether they are installed."""
-    finish(as_json, _models)
+def list_plugins(
+    as_json: AsJson = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Try plugins again that were switched off.")] = False,
+) -> None:
+    """List the plugins; a broken one is listed with the reason. A new one of yours is tried first (seconds)."""
+    finish(as_json, lambda: _plugins(retry))
 
 
 @plugins_app.callback()
@@ -28,16 +26,11 @@ def _plugins_group() -> None:
     return None
 
 
-@models_app.callback()
-def _models_group() -> None:
-    return None
-
-
-def _plugins() -> Report:
+def _plugins(retry: bool) -> Report:
     from medviewer.plugin_host import host
 
     rows, lines = [], []
-    for plugin in host().list():
+    for plugin in host().checked(retry):
         manifest = plugin.manifest
         version, kind = (manifest.version, str(manifest.kind)) if manifest else (None, None)
         rows.append(
@@ -53,25 +46,3 @@ def _plugins() -> Report:
         )
         lines.append(f"{plugin.id}  {plugin.error or f'{plugin.name} {version}, {kind}, {plugin.origin}'}")
     return Report({"plugins": rows}, tuple(lines or ["no plugins"]))
-
-
-def _models() -> Report:
-    from medviewer.services.model_store import list_models as known_models
-
-    rows, lines = [], []
-    for model in known_models():
-        rows.append(
-            {
-                "id": model.id,
-                "title": model.title,
-                "task": model.task,
-                "version": model.version or None,
-                "licence": model.licence or None,
-                "commercial_use": model.commercial_use,
-                "installed": model.installed,
-                "default": model.default,
-            }
-        )
-        state = "installed" if model.installed else "not installed"
-        lines.append(f"{model.id}  {model.title}, {state}{', default' if model.default else ''}")
-    return Report({"models": rows}, tuple(lines or ["no models"]))

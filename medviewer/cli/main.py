@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 import medviewer
-from medviewer.cli import batch, convert, demo, info, lists, screenshot, segment
+from medviewer.cli import batch, convert, deidentify, demo, info, lists, models, screenshot, segment
 from medviewer.cli.output import print_error
 from medviewer.core.errors import Cancelled, InputRefused, UserError, WrongUsage
 
@@ -31,12 +31,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (info, convert, segment, batch, screenshot, demo):
+for _module in (info, convert, segment, batch, screenshot, deidentify, demo):
     _module.register(app)
 app.add_typer(lists.plugins_app, name="plugins")
-app.add_typer(lists.models_app, name="models")
+app.add_typer(models.models_app, name="models")
 
-COMMANDS = ("info", "convert", "segment", "batch", "screenshot", "demo", "plugins", "models")
+COMMANDS = ("info", "convert", "segment", "batch", "screenshot", "deidentify", "demo", "plugins", "models")
 
 
 def _print_version(wanted: bool) -> None:
@@ -97,7 +97,8 @@ def as_user_error(error: BaseException) -> UserError:
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return Cancelled()
     if _is_usage_error(error):
-        return WrongUsage(error.format_message().rstrip(".") + ".", "See `medviewer --help`.")  # type: ignore[attr-defined]
+        message = error.format_message().replace("Value error, ", "")  # type: ignore[attr-defined]
+        return WrongUsage(message.rstrip(".") + ".", "See `medviewer --help`.")
     from medviewer.services.jobs import internal_error
 
     return internal_error(error)

@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TextIO
 import typer
 
 from medviewer.core.errors import Cancelled, UserError
+from medviewer.core.plain_text import printable
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,10 @@ def finish(as_json: bool, work: Callable[[], Report]) -> NoReturn:
         except KeyboardInterrupt as error:  # typer would end the command without a word
             raise Cancelled() from error
         for warning in report.warnings:
-            print(f"Warning: {warning}", file=sys.stderr)
+            print(printable(f"Warning: {warning}"), file=sys.stderr)
         if report.error is not None and not as_json:
             print_error(report.error, as_json)
-        out.write(json_text(report.document) if as_json else "".join(f"{line}\n" for line in report.lines))
+        out.write(json_text(report.document) if as_json else printable("".join(f"{line}\n" for line in report.lines)))
         out.flush()
     raise typer.Exit(report.error.exit_status if report.error else report.exit_status)
 
@@ -115,6 +116,6 @@ def print_error(error: UserError, as_json: bool) -> None:
         sys.stdout.write(json_text(error_document(error)))
         sys.stdout.flush()
         return
-    print(f"Error: {error.message}", file=sys.stderr)
+    print(printable(f"Error: {error.message}"), file=sys.stderr)
     if error.hint:
-        print(error.hint, file=sys.stderr)
+        print(printable(error.hint), file=sys.stderr)

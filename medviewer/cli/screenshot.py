@@ -32,13 +32,14 @@ def screenshot(
     at: Annotated[str | None, typer.Option("--at", metavar="x,y,z", help="Position, LPS mm.")] = None,
     series: Series = None,
     modality: Modality = None,
+    identity: Annotated[bool, typer.Option("--identity", help="Write who the patient is on the picture.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Draw one view of a scan, with masks, as the window shows it."""
 
     def work() -> Report:
         position = None if at is None else numbers(at, 3, "--at")
-        return write_picture(path, out, view, mask, position, series, modality)
+        return write_picture(path, out, view, mask, position, series, modality, identity)
 
     finish(as_json, work)
 
@@ -51,6 +52,7 @@ def write_picture(
     at: tuple[float, ...] | None,
     series: str | None,
     modality: str | None,
+    identity: bool = False,
 ) -> Report:
     from medviewer.render.screenshot import screenshot as draw
     from medviewer.services.open_data import open_volume
@@ -61,7 +63,7 @@ def write_picture(
     volume = open_volume(require_path(path), series, modality=modality)
     segments = [] if mask is None else read_mask(require_path(mask), volume)
     position = None if at is None else (at[0], at[1], at[2])
-    picture = draw(volume, str(view), segments=segments, at=position)
-    save_view_png(out, picture)
+    picture = draw(volume, str(view), segments=segments, at=position, identity=identity)
+    save_view_png(out, picture, volume)
     document = {"scan": str(path), "series": volume.id, "out": str(out), "view": str(view)}
     return Report(document, (f"Saved {out}",), volume.warnings)

@@ -70,6 +70,15 @@ def two_pictures_at_one_place(folder: Path) -> Path:
     return folder
 
 
+def other_patient(dataset: Any, k: int) -> None:
+    dataset.PatientID, dataset.PatientName = "S2", "Other^Bob"
+
+
+def two_patients_in_one_series(folder: Path) -> Path:
+    Series(edit=lambda dataset, k: other_patient(dataset, k) if k >= 6 else None).write(folder)
+    return folder
+
+
 def unsupported_codec(folder: Path) -> Path:
     dataset = Series(slices=1).dataset(0)
     dataset.PixelData = encapsulate([b"\0\0\1\xb3" * 100])
@@ -100,11 +109,9 @@ def call(run: Any, tmp_path: Path) -> Any:
         (empty_folder, "is empty"),
         (text_called_dcm, "text.dcm is not a DICOM file"),
         (truncated_dicom, "is cut short"),
-        (truncated_in_a_series, "slice0005.dcm is cut short"),
         (truncated_packed_nifti, "scan.nii.gz is cut short"),
         (truncated_nifti, "scan.nii is cut short"),
-        (missing_slice, "1 slice is missing"),
-        (two_pictures_at_one_place, "other.dcm and slice0004.dcm lie at the same position"),
+        (two_patients_in_one_series, "One series identifier is used for 2 different patients"),
         (unsupported_codec, "The compression of image.dcm (1.2.840.10008.1.2.4.205) is not supported"),
     ],
 )
@@ -126,15 +133,6 @@ def test_what_cannot_be_read_is_refused_in_one_sentence(call: Any, tmp_path: Pat
 def two_patients_in_one_folder(folder: Path) -> Path:
     Series().write(folder / "a")
     Series(edit=other_patient).write(folder / "b")
-    return folder
-
-
-def other_patient(dataset: Any, k: int) -> None:
-    dataset.PatientID, dataset.PatientName = "S2", "Other^Bob"
-
-
-def two_patients_in_one_series(folder: Path) -> Path:
-    Series(edit=lambda dataset, k: other_patient(dataset, k) if k >= 6 else None).write(folder)
     return folder
 
 
@@ -173,7 +171,7 @@ def time_series_nifti(folder: Path) -> Path:
     ("make", "slices"),
     [
         (two_patients_in_one_folder, [12, 12]),
-        (two_patients_in_one_series, [6, 6]),
+        (two_pictures_at_one_place, [1, 12]),
         (localizer_mixed_in, [1, 12]),
         (time_series, [12, 12]),
         (time_series_nifti, [12, 12]),
@@ -195,6 +193,18 @@ def test_what_holds_several_scans_lists_them_and_waits_for_a_choice(
         assert all(name in ran.error["hint"] for name in ids)
     for volume in volumes:
         assert call("segment", scan, "--series", volume["id"]).document["series"] == volume["id"]
+        (tmp_path / "out.nii.gz").unlink()
+
+
+@pytest.mark.parametrize("make", [missing_slice, truncated_in_a_series])
+def test_a_gap_is_filled_and_every_command_says_so(call: Any, tmp_path: Path, make: Make) -> None:
+    folder = tmp_path / "scan"
+    scan = make(folder)
+    (volume,) = call("info", scan).document["volumes"]
+    assert volume["shape_xyz"][2] == 12
+    assert volume["warnings"][0].startswith("Resampled for 1 missing slice")
+    for command in ("convert", "segment"):
+        assert volume["warnings"][0] in call(command, scan).document["warnings"]
         (tmp_path / "out.nii.gz").unlink()
 
 

@@ -2,51 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nibabel
 import numpy as np
 import pytest
 
-from medviewer.cli.main import main
-from medviewer.plugin_host import host
+from tests.command_line import run
+
+__all__ = ["run"]  # what the tests use
 
 BONE = (slice(2, 5), slice(3, 6), slice(1, 3))
-
-
-@dataclass(frozen=True)
-class Ran:
-    """One finished command line."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Ran]
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, repository: Path) -> Run:
-    monkeypatch.setenv("MEDVIEWER_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("MEDVIEWER_PLUGINS", str(repository / "tests" / "plugins"))
-    host.cache_clear()
-
-    def call(*arguments: object) -> Ran:
-        capfd.readouterr()
-        status = main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return Ran(status, out, err)
-
-    return call
 
 
 @pytest.fixture
