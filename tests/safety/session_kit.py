@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "sessions"
+sys.path.insert(0, str(FIXTURES))
+
+from make_schema_1 import write_scan  # noqa: E402
 
 
 def copied(folder: Path) -> Path:
     """A copy of the fixture's session, beside its scan."""
-    for name in ("schema_1.mvsession", "schema_1_scan.nii.gz"):
-        shutil.copy(FIXTURES / name, folder / name)
-    return folder / "schema_1.mvsession"
+    write_scan(folder)
+    return Path(shutil.copy(FIXTURES / "schema_1.mvsession", folder))
 
 
 def members(path: Path) -> dict[str, bytes]:
