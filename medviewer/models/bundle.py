@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ _REINSTALL = "Install the model again (see `medviewer models list`)."
 _MOST_CONFIG = 8_000_000  # bytes; the shipped one has 23 kB
 _MOST_TERMS = 20_000
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+LAYOUT = 2  # of the network and the description; weights of another layout do not fit
 _LARGEST = {"size": 2048, "dim": 1024, "high_res": 256, "text_buckets": 1 << 20, "text_tokens": 16}
 
 
@@ -50,24 +52,47 @@ class TrainedTerm:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """Platt's map from the network's presence to a probability: sigmoid(slope * logit(raw) + shift)."""
+
+    slope: float = 1.0
+    shift: float = 0.0
+
+    def __call__(self, raw: float) -> float:
+        """0..1 to 0..1, rising; the raw value itself for slope 1 and shift 0."""
+        if (self.slope, self.shift) == (1.0, 0.0):
+            return raw
+        inside = min(max(raw, 1e-6), 1.0 - 1e-6)
+        return 1.0 / (1.0 + math.exp(-self.slope * math.log(inside / (1.0 - inside)) - self.shift))
+
+
+@dataclass(frozen=True)
 class BundleInfo:
-    """A model's description. `terms` by terminology id."""
+    """A model's description. `terms` by terminology id. `calibration` by "picture" (one slice) and "volume"."""
 
     id: str
     version: str
     weights_sha256: str
     network: NetworkConfig
     terms: Mapping[str, TrainedTerm]
-    threshold: float = 0.5  # presence from which a structure counts as found
-    slice_threshold: float = 0.5  # presence from which a slice of a volume is given a mask
+    threshold: float = 0.5  # calibrated presence from which a structure counts as found
+    slice_threshold: float = 0.5  # raw presence from which a slice of a volume is given a mask
     licence: str = ""
     sources: tuple[str, ...] = ()
     path: Path = field(default_factory=Path)
     weights_bytes: int | None = None  # size of the weights file, where the description states it
+    calibration: Mapping[str, Calibration] = field(default_factory=dict)
+    commercial_use: bool | None = None  # None: not stated
+    intended_use: str = ""
+    trained_tiers: tuple[str, ...] = ()  # licence tiers of the training data
 
     @property
     def term_ids(self) -> tuple[str, ...]:
         return tuple(self.terms)
+
+    def probability(self, raw: float, slices: int) -> float:
+        """Calibrated presence of a scan of that many slices from the network's."""
+        return self.calibration.get("picture" if slices == 1 else "volume", Calibration())(raw)
 
     def result(self, term_id: str | None, modality: str) -> TestResult:
         """Measured performance; of the best-measured modality where the scan's is unknown."""
@@ -95,6 +120,7 @@ def read_info(folder: Path) -> BundleInfo:
 
 
 def _info(data: Mapping[str, Any], folder: Path) -> BundleInfo:
+    _refuse_other_layouts(data.get("layout", 1), _text(data["id"]))
     if len(data["terms"]) > _MOST_TERMS or not _SHA256.match(data["weights_sha256"]):
         raise ValueError("no description of a model")
     terms = {term_id: _term(entry) for term_id, entry in data["terms"].items()}
@@ -104,8 +130,36 @@ def _info(data: Mapping[str, Any], folder: Path) -> BundleInfo:
         network=_network(data["network"]), terms=terms, threshold=_share(data["threshold"]),
         slice_threshold=_share(data["slice_threshold"]), licence=_text(data["licence"]),
         sources=tuple(_text(source) for source in data["sources"]), path=folder,
-        weights_bytes=None if size is None else _count(size, 1 << 50),
+        weights_bytes=None if size is None else _count(size, 1 << 50), calibration=_calibration(data),
+        commercial_use=_yes_or_no(data.get("commercial_use")), intended_use=_text(data.get("intended_use", "")),
+        trained_tiers=tuple(_text(tier) for tier in data.get("trained_tiers", ())),
     )
+
+
+def _refuse_other_layouts(layout: Any, model_id: str) -> None:
+    if _count(layout, 1 << 31) != LAYOUT:
+        message = f"The model {model_id} has layout {layout}; this version of the program reads layout {LAYOUT}."
+        raise ModelMissing(message, _REINSTALL)
+
+
+def _calibration(data: Mapping[str, Any]) -> dict[str, Calibration]:
+    stated = data.get("calibration", {})
+    if set(stated) - {"picture", "volume"}:
+        raise ValueError("unknown calibration")
+    return {kind: Calibration(_bounded(slope, 1e-3, 1e3), _bounded(shift, -1e3, 1e3))
+            for kind, (slope, shift) in stated.items()}
+
+
+def _yes_or_no(value: Any) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        raise ValueError("neither yes nor no")
+    return value
+
+
+def _bounded(value: Any, least: float, most: float) -> float:
+    if type(value) not in (int, float) or not least <= value <= most:
+        raise ValueError("not a number within bounds")
+    return float(value)
 
 
 def _network(sizes: Mapping[str, Any]) -> NetworkConfig:
@@ -142,9 +196,7 @@ def _count(value: Any, most: int) -> int:
 
 
 def _share(value: Any) -> float:
-    if type(value) not in (int, float) or not 0.0 <= value <= 1.0:
-        raise ValueError("not a number from 0 to 1")
-    return float(value)
+    return _bounded(value, 0.0, 1.0)
 
 
 def load_network(info: BundleInfo) -> TextSam:

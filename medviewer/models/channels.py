@@ -1,7 +1,8 @@
-"""A volume's slices as the two input channels of the network."""
+"""A volume's slices as the input channels of the network."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medviewer.core.volume import Volume
-from medviewer.models.preprocessing import HEAD, SOFT_TISSUE, WIDE, Range, robust_range, to_unit
+from medviewer.models.preprocessing import (
+    HEAD,
+    SOFT_TISSUE,
+    WIDE,
+    Letterbox,
+    Range,
+    into_box,
+    robust_range,
+    to_input,
+    to_unit,
+)
 
 _TOKENS = {"CT": "CT", "MR": "MR", "US": "US", "CR": "XR", "DX": "XR", "XR": "XR", "RG": "XR", "XA": "XR"}
+NEIGHBOUR_MM = 3.0  # how far away the slices before and behind are that the network sees, or the next ones
+FARTHEST_MM = 6.0  # slices farther apart are not shown as neighbours
 
 
 def modality_of(volume: Volume) -> str:
@@ -47,15 +60,37 @@ def _thinned(volume: Volume) -> NDArray[Any]:
     return thin if not volume.is_color else thin.mean(axis=3)
 
 
-def frame_values(volume: Volume, stack: NDArray[Any], start: int, stop: int) -> NDArray[np.float32]:
-    """Slices start..stop of a stack (slices, rows, columns[, 3]) as scalar float32."""
-    part = np.asarray(stack[start:stop], np.float32)
-    return part @ np.array([0.299, 0.587, 0.114], np.float32) if volume.is_color else part
+def neighbour_step(spacing: float) -> int:
+    """How many slices away the neighbours are that the network sees, for slices `spacing` mm apart; 0: it sees none."""
+    if not 0.0 < spacing <= FARTHEST_MM:
+        return 0
+    return max(1, round(NEIGHBOUR_MM / spacing))
 
 
-def to_channels(values: NDArray[np.float32], windows: Windows) -> Tensor:
-    """Slices (n, rows, columns) to (n, 2, rows, columns) in 0..1."""
-    narrow = to_unit(values, windows.narrow)
-    wide = narrow if windows.wide == windows.narrow else to_unit(values, windows.wide)
-    pair = torch.from_numpy(np.stack([narrow, wide], axis=1))
-    return 1.0 - pair if windows.inverted else pair
+def frame_values(stack: NDArray[Any], numbers: Sequence[int]) -> NDArray[np.float32]:
+    """Slices of a stack (slices, rows, columns[, 3]) as scalar float32 (n, rows, columns)."""
+    part = np.asarray(stack[list(numbers)], np.float32)
+    return part @ np.array([0.299, 0.587, 0.114], np.float32) if part.ndim == 4 else part
+
+
+def input_channels(
+    stack: NDArray[Any], numbers: Sequence[int], step: int, windows: Windows, box: Letterbox
+) -> Tensor:
+    """Network input (n, 4, size, size) of slices of a stack (slices, rows, columns[, 3]): each in the narrow and in the
+    wide window, and the slices `step` before and behind it in the narrow one (the outermost stand for those beyond)."""
+    last = len(stack) - 1
+    rows = [[n, min(max(n - step, 0), last), min(max(n + step, 0), last)] for n in numbers]
+    needed = sorted({n for row in rows for n in row})
+    place = {n: index for index, n in enumerate(needed)}
+    values = frame_values(stack, needed)
+    narrow = _fitted(values, windows.narrow, windows, box)
+    own, before, behind = (narrow[[place[row[k]] for row in rows]] for k in range(3))
+    wide = own
+    if windows.wide != windows.narrow:
+        wide = _fitted(values[[place[n] for n in numbers]], windows.wide, windows, box)
+    return to_input(torch.stack([own, wide, before, behind], dim=1))
+
+
+def _fitted(values: NDArray[np.float32], window: Range, windows: Windows, box: Letterbox) -> Tensor:
+    unit = torch.from_numpy(to_unit(values, window))
+    return into_box((1.0 - unit if windows.inverted else unit)[:, None], box)[:, 0]

@@ -66,9 +66,9 @@ def _untrained(volume: Volume, prompt: ParsedPrompt, info: BundleInfo) -> Refusa
     modality, stated = modality_of(volume), (volume.modality or "").upper()
     other = modality == "unknown" and stated not in _UNSTATED
     if other or (modality != "unknown" and modality not in trained.results):
-        known = " and ".join(_NAMES[m] for m in trained.results)
+        known = " and ".join(_NAMES.get(m, "pictures that state no modality") for m in trained.results)
         shown = stated if other else _NAMES[modality]
-        return Answer.NOT_TRAINED, f"The model was trained for {prompt.term.name} on {known}, not on {shown}."
+        return Answer.NOT_TRAINED, f"The model {info.id} was trained for {prompt.term.name} on {known}, not on {shown}."
     return None
 
 

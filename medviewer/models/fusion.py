@@ -9,6 +9,8 @@ from scipy import ndimage
 SMOOTH_MM = 3.0  # slices closer than about this speak for each other
 _CONNECT = ndimage.generate_binary_structure(3, 1)
 SPECK_SHARE = 0.02  # of the largest piece; smaller pieces are dropped from structures with known parts
+PICTURE_SHARE = 0.1  # of the largest piece in one picture; smaller pieces are dropped
+LONE_SHARE = 0.3  # the same for structures of one part, which a slice may still show in pieces
 SECOND_SHARE = 0.05  # a second kidney or lung has at least this share of the first
 
 
@@ -36,6 +38,15 @@ def visible_slices(presence: NDArray[np.float32], threshold: float) -> NDArray[n
     return np.asarray(weak & np.isin(runs, strong[strong > 0]))
 
 
+def around(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """The smallest box that holds a mask; an empty one where nothing is set."""
+    box = []
+    for axis in range(mask.ndim):
+        hit = np.flatnonzero(mask.any(tuple(other for other in range(mask.ndim) if other != axis)))
+        box.append(slice(int(hit[0]), int(hit[-1]) + 1) if len(hit) else slice(0, 0))
+    return tuple(box)
+
+
 def keep_parts(logits: NDArray[np.float32], parts: int) -> NDArray[np.bool_]:
     """The `parts` strongest connected pieces (0: all but single specks) of logits > 0 (slices, rows, columns).
 
@@ -56,11 +67,11 @@ def keep_parts(logits: NDArray[np.float32], parts: int) -> NDArray[np.bool_]:
     return np.asarray(np.isin(pieces, kept))
 
 
-def drop_specks(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A mask (1, rows, columns) of one picture without pieces far smaller than the largest."""
+def drop_specks(mask: NDArray[np.bool_], share: float = PICTURE_SHARE) -> NDArray[np.bool_]:
+    """A mask (1, rows, columns) of one picture without pieces smaller than that share of the largest."""
     pieces, count = ndimage.label(mask, _CONNECT)
     if count <= 1:
         return mask
     sizes = np.bincount(pieces.reshape(-1))
     sizes[0] = 0
-    return np.asarray(np.isin(pieces, np.flatnonzero(sizes >= SPECK_SHARE * sizes.max())))
+    return np.asarray(np.isin(pieces, np.flatnonzero(sizes >= share * sizes.max())))

@@ -16,7 +16,8 @@ from medviewer.models.mask_decoder import BOX_FIRST, BOX_LAST, NEGATIVE, POSITIV
 
 SPREAD_MM = 45.0  # how far a correction may reach through slices
 SPREAD_NEW_MM = 200.0  # the same for a structure that was only clicked
-MOST_CLICKS = 3  # of one slice that are given to the decoder; all are enforced
+LOCAL_SHARE = 0.25  # of the longer side of a slice: what the decoder changes farther from all clicks is not taken
+MOST_CLICKS = 4  # of one slice that are given to the decoder, as in training; all are enforced
 NO_POINTS = np.zeros((0, 2))
 NO_LABELS = np.zeros(0, np.int64)
 Mask = NDArray[np.bool_]
@@ -51,7 +52,7 @@ class Corrector:
         out = mask.copy()
         if box is not None:
             self._box(out, box, progress.part(0.0, 0.5 if clicks else 1.0))
-        for number in dict.fromkeys(click.place[0] for click in clicks):
+        for number in _to_correct(out, clicks):
             progress.check_cancelled()
             self._slice(out, number, [c for c in clicks if c.place[0] == number], progress)
         for click in clicks:
@@ -63,22 +64,25 @@ class Corrector:
         before = out[number].copy()
         points = np.array([click.place[1:] for click in clicks[-MOST_CLICKS:]], float)
         labels = np.array([POSITIVE if click.positive else NEGATIVE for click in clicks[-MOST_CLICKS:]])
-        logits = prompted_logits(self.query, self.embedding, number, points, labels, before if before.any() else None)
+        previous = before if before.any() or self.has_text else None
+        logits = prompted_logits(self.query, self.embedding, number, points, labels, previous)
         out[number] = corrected_slice(before, logits, clicks)
-        self._spread(out, number, before, progress)
+        changes = [asked_for(before, out[number], clicks, added) for added in (True, False)]
+        self._spread(out, number, changes, bool(before.any()), progress)
 
     def _enforce_after_spread(self, out: Mask, click: Click) -> None:
         if out[click.place] != click.positive:
             _disc(out[click.place[0]], click.place[1:], 1.5, click.positive)
 
-    def _spread(self, out: Mask, number: int, before: Mask, progress: Progress) -> None:
+    def _spread(self, out: Mask, number: int, changes: list[Mask], known: bool, progress: Progress) -> None:
+        """Carry what was added and what was removed to the slices on both sides."""
         step = self.embedding.plan.spacing[0]
         if self.embedding.count == 1 or step <= 0:
             return
-        reach = SPREAD_MM if before.any() else SPREAD_NEW_MM
-        for added in (True, False):
-            change = (out[number] & ~before) if added else (before & ~out[number])
+        reach = SPREAD_MM if known else SPREAD_NEW_MM
+        for added, start in zip((True, False), changes, strict=True):
             for direction in (-1, 1):
+                change = start
                 for place in self._places(number, direction, int(reach / step)):
                     progress.check_cancelled()
                     change = self._follow(out, place, change, added)
@@ -118,23 +122,39 @@ class Corrector:
             logits = prompted_logits(self.query, self.embedding, number, corners, labels, None)
             out[number] = np.where(inside, logits > 0, before)
             if first == last:
-                self._spread(out, number, before, progress)
+                changes = [out[number] & ~before, before & ~out[number]]
+                self._spread(out, number, changes, bool(before.any()), progress)
+
+
+def _to_correct(mask: Mask, clicks: list[Click]) -> list[int]:
+    """Slices with a click that the mask does not obey yet, and that of the newest click; earlier clicks have had their
+    effect on the mask."""
+    return list(dict.fromkeys(c.place[0] for c in clicks if bool(mask[c.place]) != c.positive or c is clicks[-1]))
 
 
 def corrected_slice(before: Mask, logits: NDArray[np.float32], clicks: list[Click]) -> Mask:
-    """The slice's new mask: the decoder's changes that touch a click of the same sign, and the clicks themselves."""
+    """The slice's new mask: the decoder's changes near the clicks, those farther away that touch a click of the same
+    sign, and the clicks themselves."""
     wanted = logits > 0
-    out = before.copy()
+    near = np.zeros(before.shape, bool)
     for click in clicks:
-        spot = np.zeros(before.shape, bool)
-        _disc(spot, click.place[1:], max(2.0, 0.012 * max(before.shape)), True)
-        if click.positive:
-            out |= _touching(wanted & ~out, spot)
-        else:
-            out &= ~_touching(out & ~wanted, spot)
+        _disc(near, click.place[1:], LOCAL_SHARE * max(before.shape), True)
+    out = np.where(near, wanted, before)
+    out |= asked_for(before, wanted, clicks, True)
+    out &= ~asked_for(before, wanted, clicks, False)
     for click in clicks:
         _enforce(out, logits, click)
     return out
+
+
+def asked_for(before: Mask, after: Mask, clicks: list[Click], added: bool) -> Mask:
+    """What was added (else: removed) in one piece with a click that asked for it."""
+    change = (after & ~before) if added else (before & ~after)
+    spots = np.zeros(before.shape, bool)
+    for click in clicks:
+        if click.positive is added:
+            _disc(spots, click.place[1:], max(2.0, 0.012 * max(before.shape)), True)
+    return _touching(change, spots)
 
 
 def _enforce(out: Mask, logits: NDArray[np.float32], click: Click) -> None:

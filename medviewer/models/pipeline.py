@@ -24,7 +24,16 @@ from medviewer.core.volume import Volume
 from medviewer.models.bundle import BundleInfo, TrainedTerm, load_network, read_info
 from medviewer.models.cancelling import held, watched
 from medviewer.models.channels import choose_windows, modality_of
-from medviewer.models.decoding import Query, StackMask, mask_of, score_slices
+from medviewer.models.decoding import (
+    LEAST_PRESENCE,
+    LEAST_SHARE,
+    Query,
+    SliceScores,
+    StackMask,
+    mask_of,
+    score_planes,
+    score_slices,
+)
 from medviewer.models.devices import choose_device
 from medviewer.models.eligibility import refuse_before_model, shows_head
 from medviewer.models.embedding_store import EmbeddingStore
@@ -35,12 +44,13 @@ from medviewer.models.ladder import is_out_of_memory, not_enough
 from medviewer.models.planes import SlicePlan, to_voxel
 from medviewer.models.runtime import Runtime
 from medviewer.models.text_sam import TextSam
+from medviewer.models.views import acquisition_view, other_views
 
 if TYPE_CHECKING:
     from medviewer.core.prompts import ParsedPrompt
 
 LEAST_PIXELS = 20  # of the decoder's grid, for a structure that tells what a picture is
-CACHE_BYTES = 1_400_000_000
+CACHE_BYTES = 700_000_000
 SPINE_STEP_MM = 6.0  # the spine is looked for at this distance, to judge sides
 Mask = NDArray[np.bool_]
 
@@ -89,9 +99,8 @@ class TextSegmenter:
         """Encode a scan now, so that the first prompt is as quick as the second. Raises Cancelled."""
         progress = progress or silent()
         with held(self._lock, progress), watched(progress):
-            self._runtime.attempt(
-                lambda: self._embedding(_one_frame(volume, frame), shows_head(volume), progress), "to encode this scan"
-            )
+            shown = _one_frame(volume, frame)
+            self._runtime.attempt(lambda: self._encode(shown, progress), "to encode this scan")
 
     def segment(
         self,
@@ -148,6 +157,8 @@ class TextSegmenter:
         if term is not None and prompt.side_not_applicable:
             side, title = None, title_of(term)
             warnings = (f"{title} has no side; the side in the prompt was not used.",)
+        if prompt.corrected:
+            warnings = (f'"{prompt.text}" was read as {prompt.corrected}.', *warnings)
         return Prediction(
             prompt=prompt.text, answer=Answer.NOT_FOUND, mask=np.zeros(volume.shape, bool), title=title,
             term_id=term.id if term else None, side=side, warnings=warnings,
@@ -158,12 +169,14 @@ class TextSegmenter:
     def _provenance(self, prompt: ParsedPrompt, interactive: bool) -> Provenance:
         from medviewer import __version__
 
+        precision = self._runtime.effort.precision
         return Provenance(
             algorithm="SEMIAUTOMATIC" if interactive else "AUTOMATIC", model_id=self.info.id,
             model_version=self.info.version, weights_sha256=self.info.weights_sha256, prompt=prompt.text,
             parameters={"threshold": self.info.threshold, "device": str(self.device)}
-            | ({"precision": "float16"} if self._runtime.effort.half else {}),
+            | ({"precision": precision} if precision != "float32" else {}),
             program_version=__version__, created=datetime.now(UTC).isoformat(timespec="seconds"),
+            licence=self.info.licence,
         )
 
     def _trained(self, volume: Volume, prompt: ParsedPrompt) -> TrainedTerm | None:
@@ -176,7 +189,8 @@ class TextSegmenter:
         return shows_head(volume) or (trained is not None and tuple(trained.regions) == ("head",))
 
     def _query(self, volume: Volume, trained: TrainedTerm | None) -> Query:
-        return Query(self.network, self._text(trained.text if trained else None), modality_of(volume))
+        least = max(LEAST_PRESENCE, LEAST_SHARE * self.info.slice_threshold)
+        return Query(self.network, self._text(trained.text if trained else None), modality_of(volume), least)
 
     def _text(self, text: str | None) -> torch.Tensor:
         texts = self._runtime.texts
@@ -185,26 +199,40 @@ class TextSegmenter:
         return texts[text]
 
     def _embedding(self, volume: Volume, head: bool, progress: Progress) -> VolumeEmbedding:
-        return self._runtime.embedding(volume, choose_windows(volume, head), self.info.weights_sha256, progress)
+        windows, view = choose_windows(volume, head), acquisition_view(volume)
+        return self._runtime.embedding(volume, view, windows, self.info.weights_sha256, progress)
+
+    def _encode(self, volume: Volume, progress: Progress) -> None:
+        embedding = self._embedding(volume, shows_head(volume), progress.part(0.0, 0.7))
+        self._other_planes(volume, embedding, progress.part(0.7, 1.0))
+
+    def _other_planes(self, volume: Volume, embedding: VolumeEmbedding, progress: Progress) -> list[VolumeEmbedding]:
+        views = other_views(volume, embedding.view)
+        parts = [progress.part(n / len(views), (n + 1) / len(views)) for n in range(len(views))]
+        return [self._runtime.embedding(volume, view, embedding.windows, self.info.weights_sha256, part)
+                for view, part in zip(views, parts, strict=True)]
 
     def _by_text(
         self, volume: Volume, blank: Prediction, query: Query, trained: TrainedTerm, embedding: VolumeEmbedding,
         progress: Progress,
     ) -> Prediction:
-        result = self._stack_mask(volume, query, trained, embedding, progress)
+        others = self._other_planes(volume, embedding, progress.part(0.0, 0.3))
+        scores = score_planes(query, embedding, others, progress.part(0.3, 1.0))
+        result = self._stack_mask(volume, scores, trained, embedding)
         mask = np.ascontiguousarray(embedding.plan.from_stack(result.mask))
-        if result.presence < self.info.threshold or not mask.any():
+        presence = self.info.probability(result.presence, embedding.count)
+        blank = replace(blank, presence=presence, extras=blank.extras | {"raw_presence": result.presence})
+        if presence < self.info.threshold or not mask.any():
             reason = f"The model found no {trained.text} in this scan. That is no proof of absence."
-            return replace(blank, presence=result.presence, reason=reason)
-        return self._finish(volume, replace(blank, presence=result.presence), mask, embedding, progress)
+            return replace(blank, reason=reason)
+        return self._finish(volume, blank, mask, embedding, progress)
 
     def _stack_mask(
-        self, volume: Volume, query: Query, trained: TrainedTerm, embedding: VolumeEmbedding, progress: Progress,
-        step: int = 1,
+        self, volume: Volume, scores: SliceScores, trained: TrainedTerm, embedding: VolumeEmbedding
     ) -> StackMask:
-        scores = score_slices(query, embedding, progress, step)
         whole_body = embedding.count >= 8 or modality_of(volume) == "XR"
-        return mask_of(scores, embedding, self.info.slice_threshold, trained.parts if whole_body else 0)
+        parts = trained.parts if whole_body else 0
+        return mask_of(scores, embedding, self.info.slice_threshold, parts, lone=trained.parts == 1)
 
     def _finish(
         self, volume: Volume, found: Prediction, mask: Mask, embedding: VolumeEmbedding, progress: Progress
@@ -250,7 +278,8 @@ class TextSegmenter:
             return False
         queries = [Query(self.network, self._text(term.text), "unknown") for term in terms if term is not None]
         scores = [score_slices(query, embedding, silent()) for query in queries]
-        return all(s.presence[0] >= self.info.threshold and (s.logits > 0).sum() >= LEAST_PIXELS for s in scores)
+        shown = [self.info.probability(float(s.presence[0]), 1) >= self.info.threshold for s in scores]
+        return all(shown) and all((s.logits > 0).sum() >= LEAST_PIXELS for s in scores)
 
     def _spine(self, volume: Volume, embedding: VolumeEmbedding, progress: Progress) -> Mask | None:
         """The spine, to judge sides against, where the model knows it in this modality."""
@@ -259,8 +288,10 @@ class TextSegmenter:
             return None
         if embedding.spine is None:
             step = max(1, int(SPINE_STEP_MM / max(embedding.plan.spacing[0], 1e-3)))
-            found = self._stack_mask(volume, self._query(volume, trained), trained, embedding, progress, step)
-            embedding.spine = found.mask & (found.presence >= self.info.threshold)
+            scores = score_slices(self._query(volume, trained), embedding, progress, step)
+            found = self._stack_mask(volume, scores, trained, embedding)
+            seen = self.info.probability(found.presence, embedding.count) >= self.info.threshold
+            embedding.spine = found.mask & seen
         return np.asarray(embedding.plan.from_stack(embedding.spine)) if embedding.spine.any() else None
 
     def _corrected(

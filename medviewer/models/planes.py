@@ -38,6 +38,11 @@ class SlicePlan:
         """The inverse of `to_stack`."""
         return stack[self._steps()].transpose(tuple(int(a) for a in np.argsort(self.axes)))
 
+    def empty_stack(self) -> NDArray[np.bool_]:
+        """All False (slices, rows, columns), such that `from_stack` of it is C-contiguous: no copy is needed."""
+        lengths = [self.shape[self.axes.index(axis)] for axis in range(3)]
+        return self.to_stack(np.zeros(lengths, bool))
+
     def stack_position(self, ijk: NDArray[np.float64]) -> NDArray[np.float64]:
         """Continuous voxel indices (3,) to (slice, row, column)."""
         turned = np.asarray(ijk, float)[list(self.axes)]
@@ -52,15 +57,22 @@ def plan_slices(volume: Volume) -> SlicePlan:
     """Slices along the acquisition axis: the one of clearly largest spacing, else the patient's feet-head axis."""
     if volume.affine is None or volume.kind != "volume":
         return _plan_as_stored(volume)
+    spacing = volume.spacing_mm or (1.0, 1.0, 1.0)
+    return plan_along(volume, _slice_axis(volume, closest_axes(volume.affine)[2], spacing))
+
+
+def plan_along(volume: Volume, axis: int) -> SlicePlan:
+    """Slices that step along a voxel axis of a volume with an affine, turned as displayed."""
+    assert volume.affine is not None
     patient = closest_axes(volume.affine)  # voxel axis for patient x, y, z
     spacing = volume.spacing_mm or (1.0, 1.0, 1.0)
-    plane = _PLANE_OF[patient.index(_slice_axis(volume, patient[2], spacing))]
+    plane = _PLANE_OF[patient.index(axis)]
     down, across = (patient[a] for a in _ROW_COLUMN[plane])
     step = 3 - down - across
     direction = volume.affine[:3, :3]
     grows = [direction[patient.index(axis), axis] > 0 for axis in (step, down, across)]
     row_back = grows[1] if plane != "axial" else not grows[1]  # head at the top; front at the top
-    back = (False, bool(row_back), not bool(grows[2]))
+    back = (not bool(grows[0]), bool(row_back), not bool(grows[2]))  # the same stack however it is stored
     return SlicePlan(
         (step, down, across), back, (spacing[step], spacing[down], spacing[across]),
         (volume.shape[step], volume.shape[down], volume.shape[across]), plane,

@@ -77,6 +77,15 @@ def out_of_box(maps: Tensor, box: Letterbox) -> Tensor:
     return back[:, 0]
 
 
+def input_side(modality: str, rows: int, cols: int) -> int:
+    """Side of the network's input for slices of (rows, cols) pixels: fine for X-rays, whose clavicles are thin, and no
+    larger than small slices need."""
+    longest = max(rows, cols)
+    if modality == "XR":
+        return 320
+    return 128 if longest <= 64 else 192 if longest <= 200 else 256
+
+
 def to_input(unit: Tensor) -> Tensor:
-    """0..1 intensities (n, 2, s, s) to the network's range."""
+    """0..1 intensities (n, c, s, s) to the network's range."""
     return unit * 2.0 - 1.0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TypeVar
 
@@ -14,11 +15,11 @@ from medviewer.core.volume import Volume
 from medviewer.models.cancelling import watch_blocks
 from medviewer.models.channels import Windows
 from medviewer.models.embedding_store import EmbeddingStore
-from medviewer.models.embeddings import EmbeddingCache, VolumeEmbedding, content_key, slice_encoder
+from medviewer.models.embeddings import MAPPED_ABOVE, EmbeddingCache, VolumeEmbedding, content_key, slice_encoder
 from medviewer.models.footprint import Footprint
 from medviewer.models.ladder import first_effort, is_out_of_memory, not_enough, release
-from medviewer.models.planes import plan_slices
 from medviewer.models.text_sam import TextSam
+from medviewer.models.views import View
 
 T = TypeVar("T")
 
@@ -72,8 +73,9 @@ class Runtime:
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
-        half = torch.autocast(self.effort.device.type, torch.float16, enabled=self.effort.half)
-        with torch.inference_mode(), half:
+        kind = self.effort.arithmetic
+        cast = torch.autocast(self.effort.device.type, kind, enabled=True) if kind != torch.float32 else nullcontext()
+        with torch.inference_mode(), cast:
             yield
 
     def notice(self, embedding: VolumeEmbedding) -> str:
@@ -81,41 +83,49 @@ class Runtime:
         return replace(self.effort, batch=embedding.batch).notice
 
     # -- embeddings -----------------------------------------------------------------
-    def embedding(self, volume: Volume, windows: Windows, weights: str, progress: Progress) -> VolumeEmbedding:
-        """All slices of a scan, encoded: from memory, from the store, or by the network. `weights`: their SHA-256."""
-        effort = f"{self.effort.device.type} {'float16' if self.effort.half else 'float32'} {torch.__version__}"
-        key = content_key(volume, f"{weights} {windows} {effort}")
+    def embedding(
+        self, volume: Volume, view: View, windows: Windows, weights: str, progress: Progress
+    ) -> VolumeEmbedding:
+        """A view's slices, encoded: from memory, from the store, or by the network. `weights`: their SHA-256."""
+        effort = f"{self.effort.device.type} {self.effort.precision} {torch.__version__}"
+        key = content_key(volume, f"{weights} {windows} {view} {effort}")
         entry = self.cache.get(key)
         if entry is None:
-            plan = plan_slices(volume)
-            box, make = slice_encoder(self.network, volume, plan, windows, self.effort.device)
-            entry = VolumeEmbedding(plan, box, windows, make, self.effort.batch)
+            make = slice_encoder(self.network, volume, view, windows, self.effort.device)
+            shapes = self.network.config.embedding_shapes(view.box.size)
+            entry = VolumeEmbedding(view, windows, make, shapes, self.effort.batch)
             self._fill(entry, key, progress)
             self.cache.put(key, entry)
         return entry
 
     def _fill(self, entry: VolumeEmbedding, key: str, progress: Progress) -> None:
         limit = self._fit(entry)
-        if self._store is not None and self._footprint.embedding_bytes * entry.count <= limit:
-            shapes = self.network.config.embedding_shapes
-            if entry.restore(self._store, key, shapes, self.effort.device):
-                return
-        entry.fill(limit, progress)
+        size = entry.slice_bytes * entry.count
+        fits = size <= limit or size > MAPPED_ABOVE
+        if self._store is not None and fits and entry.restore(self._store, key, self.effort.device):
+            return
+        entry.fill(limit, progress, self._scratch)
         if self._store is not None:
             entry.keep_in(self._store, key)
+
+    def _scratch(self, size: int) -> mmap.mmap | None:
+        """Room on the disk; none for a GPU's embeddings, which stay on the GPU or are computed again."""
+        if self._store is None or self.effort.device.type != "cpu":
+            return None
+        return self._store.scratch(size)
 
     def _fit(self, entry: VolumeEmbedding) -> int:
         """Choose a batch that the free memory takes; returns how many bytes of embeddings may be kept."""
         if self._free_memory is None:
             return self.cache.limit
-        shape = entry.plan.shape
-        least = self._footprint.to_answer(shape) + self._footprint.to_encode(shape, entry.batch)
-        if least + self._footprint.embedding_bytes * entry.count > self._free_memory():
+        shape, side = entry.plan.shape, entry.box.size
+        least = self._footprint.to_answer(shape, side) + self._footprint.to_encode(shape, entry.batch, side)
+        if least + entry.slice_bytes * entry.count > self._free_memory():
             self.cache.clear()  # other scans' embeddings are in the way
             release(self.effort.device)
-        room = self._free_memory() - self._footprint.to_answer(shape)
-        while self._footprint.to_encode(shape, entry.batch) > room:
+        room = self._free_memory() - self._footprint.to_answer(shape, side)
+        while self._footprint.to_encode(shape, entry.batch, side) > room:
             if entry.batch == 1:
                 raise not_enough("to encode this scan")
             entry.batch = max(1, entry.batch // 4)
-        return min(self.cache.limit, room - self._footprint.to_encode(shape, entry.batch))
+        return min(self.cache.limit, room - self._footprint.to_encode(shape, entry.batch, side))

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from medviewer.models.image_encoder import ImageEncoder
-from medviewer.models.mask_decoder import PairPromptEncoder, TextMaskDecoder
+from medviewer.models.image_encoder import COARSE, FINE, ImageEncoder
+from medviewer.models.mask_decoder import PairPromptEncoder, TextMaskDecoder, draw_prompts
 from medviewer.models.text_encoder import TextEncoder
 
 MODALITIES = ("unknown", "CT", "MR", "XR", "US")
@@ -18,9 +18,9 @@ MODALITIES = ("unknown", "CT", "MR", "XR", "US")
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes of the network. `size`: side of the square input in pixels, a multiple of 32."""
+    """Sizes of the network. `size`: usual side of the square input in pixels; any multiple of 32 can be encoded."""
 
-    size: int = 192
+    size: int = 256
     dim: int = 128
     high_res: int = 32
     text_buckets: int = 8192
@@ -30,11 +30,9 @@ class NetworkConfig:
         """JSON-ready."""
         return asdict(self)
 
-    @property
-    def embedding_shapes(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-        """(channels, rows, columns) of one slice's embedding and of its high-resolution features."""
-        low, high = self.size // 8, self.size // 2
-        return (self.dim, low, low), (self.high_res, high, high)
+    def embedding_shapes(self, size: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+        """(channels, rows, columns) of one slice's embedding and of its fine features, for an input side."""
+        return (self.dim, size // COARSE, size // COARSE), (self.high_res, size // FINE, size // FINE)
 
 
 class SparsePrompts(NamedTuple):
@@ -60,7 +58,7 @@ class TextSam(nn.Module):
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or NetworkConfig()
-        grid = config.size // 8
+        grid = config.size // COARSE
         self.image_encoder = ImageEncoder(config.dim, config.high_res)
         self.text_encoder = TextEncoder(config.dim, config.text_buckets)
         self.prompt_encoder = PairPromptEncoder(config.dim, (grid, grid), (config.size, config.size), 16)
@@ -70,7 +68,7 @@ class TextSam(nn.Module):
         self.modality = nn.Embedding(len(MODALITIES), config.dim)
 
     def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """images (n, 2, s, s), about -1..1, to (embedding, high-resolution features)."""
+        """images (n, 4, s, s), about -1..1, to (embedding, high-resolution features)."""
         embedding, high_res = self.image_encoder(images)
         return embedding, high_res
 
@@ -84,29 +82,47 @@ class TextSam(nn.Module):
         self, embedding: Tensor, high_res: Tensor, text: Tensor, modality: Tensor, prompts: SparsePrompts
     ) -> Decoded:
         """Decode p pairs: embedding (p, ...), high_res (p, ...), text (p, dim), modality (p,) numbers."""
-        sparse, dense, position = self._prompt_tokens(text, modality, prompts)
-        return Decoded(*self.mask_decoder.predict_pairs(embedding, position, sparse, dense, high_res, text))
+        sparse, dense, position = self._prompt_tokens(embedding, text, modality, prompts)
+        source, token, iou, presence = self.mask_decoder.judge_pairs(embedding, position, sparse, dense)
+        drawn = self._drawn(prompts, high_res)
+        return Decoded(self.mask_decoder.draw_pairs(source, high_res, token, text, drawn), iou, presence)
 
     def decode_visible(
         self, embedding: Tensor, high_res: Tensor, text: Tensor, modality: Tensor, least: float
     ) -> tuple[Tensor, Tensor]:
         """Text alone: presence logits (p,) and mask logits (p, s/2, s/2); masks are drawn only for pairs whose presence
         is at least `least` (0..1), the others stay at -10."""
-        sparse, dense, position = self._prompt_tokens(text, modality, SparsePrompts())
+        sparse, dense, position = self._prompt_tokens(embedding, text, modality, SparsePrompts())
         source, token, _, presence = self.mask_decoder.judge_pairs(embedding, position, sparse, dense)
         half = high_res.shape[-1]
         logits = torch.full((len(presence), half, half), -10.0, device=high_res.device)
         shown = torch.nonzero(presence.sigmoid() >= least)[:, 0]
         if len(shown):
-            drawn = self.mask_decoder.draw_pairs(source[shown], high_res[shown], token[shown], text[shown])
+            fine = high_res[shown].float()
+            drawn = self.mask_decoder.draw_pairs(source[shown], fine, token[shown], text[shown], None)
             logits[shown] = drawn.to(logits.dtype)  # half under autocast
         return presence, logits
 
-    def _prompt_tokens(self, text: Tensor, modality: Tensor, prompts: SparsePrompts) -> tuple[Tensor, Tensor, Tensor]:
-        pairs = text.shape[0]
+    def _prompt_tokens(
+        self, embedding: Tensor, text: Tensor, modality: Tensor, prompts: SparsePrompts
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        pairs, grid = text.shape[0], embedding.shape[-1]
         tokens = self.text_to_tokens(text).reshape(pairs, self.config.text_tokens, -1)
         sparse = [tokens, self.modality(modality)[:, None]]
+        encoder = self.prompt_encoder
         if prompts.points is not None and prompts.labels is not None:
-            sparse.append(self.prompt_encoder.embed_points(prompts.points, prompts.labels).to(tokens.dtype))
-        dense = self.prompt_encoder.embed_masks(prompts.masks, prompts.has_mask, pairs)
-        return torch.cat(sparse, 1), dense, self.prompt_encoder.get_dense_pe().to(tokens.dtype)
+            sparse.append(encoder.embed_points(prompts.points, prompts.labels, grid * COARSE).to(tokens.dtype))
+        dense = encoder.embed_masks(prompts.masks, prompts.has_mask, pairs)
+        return torch.cat(sparse, 1), dense, encoder.pe_layer((grid, grid))[None].to(tokens.dtype)
+
+    def _drawn(self, prompts: SparsePrompts, high_res: Tensor) -> Tensor | None:
+        """Clicks, boxes and an earlier mask as pictures for the fine features; None where there are none."""
+        if prompts.points is None and prompts.masks is None:
+            return None
+        pairs, side = high_res.shape[0], high_res.shape[-1]
+        masks = prompts.masks if prompts.masks is not None else high_res.new_zeros(pairs, 1, side, side)
+        points = prompts.points if prompts.points is not None else high_res.new_zeros(pairs, 1, 2)
+        labels = prompts.labels
+        if labels is None:
+            labels = torch.full((pairs, 1), -1, device=high_res.device)
+        return draw_prompts(points, labels, masks, side).to(high_res.dtype)

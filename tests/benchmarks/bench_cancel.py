@@ -206,14 +206,16 @@ class Workload:
         )
         previous = self.segments[0].mask
         return [
-            Course("encode", lambda progress: self.logic.prepare(self.fresh, progress), self.renew),
+            Course("encode", lambda progress: self.logic.prepare(self.fresh, SegmentRequest(""), progress), self.renew),
             Course("segment", ask("spine"), self.encode),
             Course("click", ask("liver", points=(click,), previous=previous), self.encode),
         ]
 
     def encode(self) -> None:
         """The encoding exists: only the rest is measured."""
-        self.logic.prepare(self.fresh, Progress())
+        from medviewer.api import SegmentRequest
+
+        self.logic.prepare(self.fresh, SegmentRequest(""), Progress())
 
     def clear(self) -> None:
         """No output of an earlier run."""

@@ -34,7 +34,7 @@ def start():
 side, slices, batch = map(int, sys.argv[2:])
 bundle = Path(sys.argv[1])
 foot = Footprint.of(read_info(bundle).network)
-prompt = parse_prompt("left kidney", terminology())
+prompt = parse_prompt("lungs", terminology())
 if not batch:
     torch.zeros(1) + 1
     before = start(); TextSegmenter.load(bundle, "cpu"); print(json.dumps([peak() - before, foot.to_load])); sys.exit()
@@ -42,13 +42,13 @@ model = TextSegmenter.load(bundle, "cpu")
 model._runtime.effort = replace(model._runtime.effort, batch=batch)
 model.encode(large_ct((64, 64, 8)))
 volume = large_ct((side, side, slices))
-shape = (slices, side, side)
+shape, fitted = (slices, side, side), 256
 before = start(); model.encode(volume); encoding = peak() - before
 kept = next(reversed(model._runtime.cache._entries.values())).bytes
 if slices < 50:
-    print(json.dumps([encoding - kept, foot.to_encode(shape, batch)])); sys.exit()
+    print(json.dumps([encoding - kept, foot.to_encode(shape, batch, fitted)])); sys.exit()
 before = start(); model.segment(volume, prompt)
-print(json.dumps([peak() - before, foot.to_answer(shape)]))
+print(json.dumps([peak() - before, foot.to_answer(shape, fitted)]))
 """
 
 

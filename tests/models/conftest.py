@@ -46,7 +46,7 @@ def write_config(folder: Path, **changes: object) -> None:
         return {"text": text, "results": results, "parts": parts, "regions": ["abdomen"], "note": ""}
 
     config = {
-        "id": folder.name, "version": "0", "weights_sha256": sha256_of(folder / "model.safetensors"),
+        "id": folder.name, "version": "0", "layout": 2, "weights_sha256": sha256_of(folder / "model.safetensors"),
         "network": SMALL.as_dict(), "threshold": 0.0, "slice_threshold": 0.0, "licence": "none", "sources": ["random"],
         "terms": {"liver": term("liver", "CT", 1), "kidney": term("kidney", "CT", 2), "heart": term("heart", "XR", 1)},
     }

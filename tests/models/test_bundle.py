@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -50,7 +52,43 @@ def test_refuses_incomplete_folders(untrained: Path, missing: str) -> None:
 
 
 def test_refuses_a_broken_description(untrained: Path) -> None:
-    (untrained / "config.json").write_text('{"id": "x"}', encoding="utf-8")
+    (untrained / "config.json").write_text('{"id": "x", "layout": 2}', encoding="utf-8")
+    with pytest.raises(ModelMissing, match="no readable model"):
+        read_info(untrained)
+
+
+@pytest.mark.parametrize("layout", [1, 3, None])
+def test_refuses_another_layout(untrained: Path, layout: int | None) -> None:
+    if layout is None:  # as the first bundles were written
+        config = json.loads((untrained / "config.json").read_text(encoding="utf-8"))
+        del config["layout"]
+        (untrained / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    else:
+        write_config(untrained, layout=layout)
+    with pytest.raises(ModelMissing, match=f"untrained has layout {layout or 1}; this version") as caught:
+        TextSegmenter.load(untrained, "cpu")
+    assert "Install the model again" in caught.value.hint
+
+
+def test_calibration_is_read_and_rises(untrained: Path) -> None:
+    assert read_info(untrained).probability(0.3, 1) == 0.3
+    write_config(untrained, calibration={"picture": [1.5, -1.0], "volume": [2, 0]}, commercial_use=False)
+    info = read_info(untrained)
+    assert info.commercial_use is False
+    raw = np.linspace(0, 1, 21)
+    for slices, (slope, shift) in ((1, (1.5, -1.0)), (40, (2.0, 0.0))):
+        found = [info.probability(float(p), slices) for p in raw]
+        assert (np.diff(found) > 0).all()
+        assert 0 <= found[0] < found[-1] <= 1
+        wanted = 1 / (1 + np.exp(-(slope * np.log(raw[1:-1] / (1 - raw[1:-1])) + shift)))
+        np.testing.assert_allclose(found[1:-1], wanted)
+
+
+@pytest.mark.parametrize(
+    "calibration", [{"picture": [0, 0]}, {"picture": [-1, 0]}, {"slice": [1, 0]}, {"volume": [1]}, {"volume": [1, "0"]}]
+)
+def test_refuses_an_impossible_calibration(untrained: Path, calibration: dict[str, object]) -> None:
+    write_config(untrained, calibration=calibration)
     with pytest.raises(ModelMissing, match="no readable model"):
         read_info(untrained)
 

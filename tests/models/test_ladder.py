@@ -24,7 +24,7 @@ from medviewer.core.terminology import Terminology
 from medviewer.core.volume import Volume
 from medviewer.models import ladder, runtime
 from medviewer.models.footprint import Footprint
-from medviewer.models.ladder import Effort, first_effort, is_out_of_memory
+from medviewer.models.ladder import Effort, first_effort, is_out_of_memory, quick_in_bfloat16
 from medviewer.models.pipeline import TextSegmenter
 
 CPU = torch.device("cpu")
@@ -38,6 +38,7 @@ ERRORS: list[Callable[[], Exception]] = [
 
 
 SLICES = 9
+SIDE = 128  # of the network's input for this scan
 
 
 @cache
@@ -80,12 +81,12 @@ def segmenter(bundle: Path) -> TextSegmenter:
 
 def like_a_gpu(segmenter: TextSegmenter, can_halve: bool = False) -> TextSegmenter:
     """The CPU, with a GPU's last steps (the half one is slow here); the batch begins small, to be quick."""
-    segmenter._runtime.effort = Effort(CPU, batch=2, can_halve=can_halve, fallback=CPU)
+    segmenter._runtime.effort = Effort(CPU, batch=2, can_halve=can_halve, fallback=CPU, brief=quick_in_bfloat16())
     return segmenter
 
 
 def ask(segmenter: TextSegmenter, terminology: Terminology) -> Prediction:
-    return segmenter.segment(scan(), parse_prompt("liver", terminology))
+    return segmenter.segment(scan(), parse_prompt("lungs", terminology))
 
 
 def dice(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
@@ -96,7 +97,7 @@ def dice(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
 def reference(shipped: TextSegmenter, terminology: Terminology) -> Prediction:
     """The answer of a run in which nothing is short."""
     answer = ask(shipped, terminology)
-    assert 1000 < answer.mask.sum() < 0.5 * answer.mask.size
+    assert 500 < answer.mask.sum() < 0.5 * answer.mask.size
     return answer
 
 
@@ -184,12 +185,13 @@ def test_the_end_of_the_ladder_is_a_message(segmenter: TextSegmenter, terminolog
 
 def test_twenty_times_in_a_row(untrained: Path, terminology: Terminology) -> None:
     """Each run goes down to the CPU; tensors of failed attempts are gone each time (`Scarce` asserts it)."""
+    liver, few = parse_prompt("liver", terminology), scan().with_changes(array=scan().array[:, :, 3:6])
     segmenter = TextSegmenter.load(untrained, "cpu")
-    presence = ask(segmenter, terminology).presence
+    presence = segmenter.segment(few, liver).presence
     scarce = Scarce(segmenter, "decode_visible", lambda count, effort: not effort.gave_up)
     for _ in range(20):
         segmenter._runtime.effort = Effort(CPU, batch=1, fallback=CPU)
-        assert ask(segmenter, terminology).presence == presence
+        assert segmenter.segment(few, liver).presence == presence
     assert len(scarce.efforts) == 20 * 2
 
 
@@ -247,15 +249,15 @@ def test_the_batch_fits_the_memory_that_is_free(
 ) -> None:
     footprint = Footprint.of(segmenter.info.network)
     shape = (SLICES, 64, 80)
-    fixed = footprint.to_answer(shape) + SLICES * footprint.embedding_bytes
+    fixed = footprint.to_answer(shape, SIDE) + SLICES * footprint.embedding_bytes(SIDE)
     for batch, told in ((8, ()), (2, ("Memory was short: computed 2 slices at a time.",))):
-        free = fixed + footprint.to_encode(shape, batch) + 1000
+        free = fixed + footprint.to_encode(shape, batch, SIDE) + 1000
         small = TextSegmenter.load(bundle, "cpu", free_memory=lambda: 10**12)
         small._runtime._free_memory = lambda free=free: free
         answer = ask(small, terminology)
         assert own_warnings(answer) == told
         assert dice(answer.mask, reference.mask) >= 0.999
-    small._runtime._free_memory = lambda: footprint.to_encode(shape, 1) // 2
+    small._runtime._free_memory = lambda: footprint.to_encode(shape, 1, SIDE) // 2
     small._runtime.cache.clear()
     with pytest.raises(InputRefused, match="not enough memory to encode"):
         ask(small, terminology)
@@ -266,19 +268,18 @@ def test_embeddings_beyond_the_free_memory_are_not_kept(
 ) -> None:
     footprint = Footprint.of(TextSegmenter.load(bundle, "cpu").info.network)
     shape = (SLICES, 64, 80)
-    free = footprint.to_answer(shape) + footprint.to_encode(shape, 8) + 8 * footprint.embedding_bytes
+    free = footprint.to_answer(shape, SIDE) + footprint.to_encode(shape, 8, SIDE) + 8 * footprint.embedding_bytes(SIDE)
     small = TextSegmenter.load(bundle, "cpu", free_memory=lambda: 10**12)
     small._runtime._free_memory = lambda: free
     answer = ask(small, terminology)
     entry = next(iter(small._runtime.cache._entries.values()))
-    assert 0 < len(entry.slices) < SLICES
+    assert 0 < entry.kept < SLICES
     assert dice(answer.mask, reference.mask) >= 0.999
 
 
 def test_the_shipped_network_in_half_precision(shipped: TextSegmenter) -> None:
     """What the half step does to real weights: logits of one slice, float16 arithmetic against float32."""
-    size = shipped.info.network.size
-    images = torch.rand(1, 2, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    images = torch.rand(1, 4, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
     results = []
     for half in (False, True):
         with torch.inference_mode(), torch.autocast("cpu", torch.float16, enabled=half):

@@ -17,9 +17,9 @@ def network() -> TextSam:
 
 
 def test_shapes(network: TextSam) -> None:
-    embedding, features = network.encode_images(torch.randn(2, 2, 64, 64))
-    assert embedding.shape == (2, 128, 8, 8)
-    assert features.shape == (2, 32, 32, 32)
+    embedding, features = network.encode_images(torch.randn(2, 4, 64, 64))
+    assert embedding.shape[1:] == network.config.embedding_shapes(64)[0] == (128, 4, 4)
+    assert features.shape[1:] == network.config.embedding_shapes(64)[1] == (32, 32, 32)
     text = network.encode_texts(["liver", None])
     decoded = network.decode(embedding, features, text, torch.tensor([1, 0]), SparsePrompts())
     assert decoded.logits.shape == (2, 32, 32)
@@ -28,7 +28,7 @@ def test_shapes(network: TextSam) -> None:
 
 def test_a_batch_equals_single_pairs(network: TextSam) -> None:
     with torch.inference_mode():
-        embedding, features = network.encode_images(torch.randn(3, 2, 64, 64))
+        embedding, features = network.encode_images(torch.randn(3, 4, 64, 64))
         text = network.encode_texts(["liver", "spleen", None])
         modality = torch.tensor([1, 2, 0])
         points = torch.rand(3, 2, 2) * 64
@@ -45,7 +45,7 @@ def test_a_batch_equals_single_pairs(network: TextSam) -> None:
 
 def test_drawing_only_visible_slices_equals_full_decoding(network: TextSam) -> None:
     with torch.inference_mode():
-        embedding, features = network.encode_images(torch.randn(4, 2, 64, 64))
+        embedding, features = network.encode_images(torch.randn(4, 4, 64, 64))
         text, modality = network.encode_texts(["liver"] * 4), torch.zeros(4, dtype=torch.long)
         full = network.decode(embedding, features, text, modality, SparsePrompts())
         middle = float(full.presence.sigmoid().median())

@@ -14,10 +14,14 @@ from medviewer.core.progress import Progress, silent
 from medviewer.core.prompts import parse_prompt
 from medviewer.core.terminology import Terminology
 from medviewer.core.volume import Fact, Volume
+from medviewer.models import embeddings, runtime
 from medviewer.models.decoding import Query, score_slices
 from medviewer.models.embeddings import EmbeddingCache, content_key
 from medviewer.models.pipeline import TextSegmenter
+from medviewer.services import embedding_cache
 from medviewer.services.embedding_cache import DiskEmbeddings
+
+from .conftest import write_config
 
 
 @pytest.fixture
@@ -48,12 +52,12 @@ def test_second_prompt_does_not_encode_again(segmenter: TextSegmenter, terminolo
 
 
 def test_slices_beyond_the_memory_limit_give_the_same_mask(untrained: Path, terminology: Terminology) -> None:
-    volume, prompt = scan(shape=(40, 36, 30)), parse_prompt("liver", terminology)
+    volume, prompt = scan(shape=(40, 22, 30)), parse_prompt("liver", terminology)
     whole, part = TextSegmenter.load(untrained, "cpu"), TextSegmenter.load(untrained, "cpu")
     part._runtime.cache = EmbeddingCache(limit=1_000_000)
     first, second = whole.segment(volume, prompt), part.segment(volume, prompt)
     kept = next(iter(part._runtime.cache._entries.values()))
-    assert 0 < len(kept.slices) < 30
+    assert 0 < kept.kept < 30
     np.testing.assert_array_equal(first.mask, second.mask)
 
 
@@ -100,7 +104,7 @@ def test_cancel_while_encoding_leaves_nothing_behind(segmenter: TextSegmenter, t
         calls.append(1)
         return len(calls) > 2
 
-    volume = scan(shape=(40, 36, 30))
+    volume = scan(shape=(40, 22, 30))
     with pytest.raises(Cancelled):
         segmenter.segment(volume, parse_prompt("liver", terminology), progress=Progress(is_cancelled=cancelled))
     assert not segmenter._runtime.cache._entries
@@ -160,6 +164,25 @@ def test_provenance_names_the_weights(segmenter: TextSegmenter, terminology: Ter
     assert prediction.seconds > 0
 
 
+@pytest.mark.parametrize(("kind", "shape"), [("picture", (40, 36, 1)), ("volume", (40, 36, 12))])
+def test_the_threshold_is_for_calibrated_presence(
+    untrained: Path, terminology: Terminology, kind: str, shape: tuple[int, int, int]
+) -> None:
+    volume, prompt = scan(shape=shape), parse_prompt("liver", terminology)
+    raw = TextSegmenter.load(untrained, "cpu").segment(volume, prompt).presence
+    assert raw is not None
+    answers = []
+    for shift in (-9.0, 9.0):
+        write_config(untrained, calibration={kind: [2.0, shift]}, threshold=0.5)
+        segmenter = TextSegmenter.load(untrained, "cpu")
+        answer = segmenter.segment(volume, prompt)
+        assert answer.presence == pytest.approx(segmenter.info.probability(raw, shape[2]))
+        assert answer.extras["raw_presence"] == pytest.approx(raw)
+        answers.append((answer.presence > 0.5, answer.mask.any()))  # type: ignore[operator]
+    assert answers[0] == (False, False)
+    assert answers[1][0]
+
+
 @pytest.mark.parametrize("text", ["liver", "spleen"])
 @pytest.mark.parametrize("voxel", [(10, 20, 5), (39, 0, 0), (25, 30, 11)])
 def test_clicks_are_obeyed(
@@ -211,7 +234,7 @@ def test_a_new_process_takes_embeddings_from_the_store(
 ) -> None:
     """Nothing is encoded again, and the answer is the same bit for bit."""
     store = DiskEmbeddings(tmp_path / "store", 10**9)
-    volume, prompt = scan(shape=(40, 36, 30)), parse_prompt("left kidney", terminology)
+    volume, prompt = scan(shape=(40, 22, 30)), parse_prompt("left kidney", terminology)
     first = TextSegmenter.load(untrained, "cpu", store=store)
     cold = first.segment(volume, prompt)
     store.wait()
@@ -221,9 +244,8 @@ def test_a_new_process_takes_embeddings_from_the_store(
     assert [entry.encoded for entry in entries] == [30, 0]
     for name in ("mask", "presence", "answer", "warnings"):
         np.testing.assert_array_equal(getattr(warm, name), getattr(cold, name))
-    for number in range(30):
-        for one, other in zip(entries[0].slices[number], entries[1].slices[number], strict=True):
-            assert torch.equal(one, other)
+    for one, other in zip(entries[0].arrays, entries[1].arrays, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_damaged_entry_is_encoded_again(untrained: Path, tmp_path: Path, terminology: Terminology) -> None:
@@ -242,10 +264,43 @@ def test_a_damaged_entry_is_encoded_again(untrained: Path, tmp_path: Path, termi
     assert path.read_bytes() != bytes(data)
 
 
+def test_embeddings_beyond_the_memory_are_mapped_from_the_disk(
+    untrained: Path, tmp_path: Path, terminology: Terminology
+) -> None:
+    """The same bits, nothing is encoded twice, no file is left; and they may be stored and mapped again."""
+    volume, prompt = scan(shape=(40, 22, 30)), parse_prompt("liver", terminology)
+    reference = TextSegmenter.load(untrained, "cpu").segment(volume, prompt)
+    for encoded in (30, 0):
+        store = DiskEmbeddings(tmp_path / "store", 10**9)
+        segmenter = TextSegmenter.load(untrained, "cpu", store=store)
+        segmenter._runtime.cache = EmbeddingCache(limit=1_000_000)
+        with pytest.MonkeyPatch.context() as patched:
+            for module in (embeddings, runtime, embedding_cache):
+                patched.setattr(module, "MAPPED_ABOVE", 500_000)
+            answers = [segmenter.segment(volume, prompt) for _ in range(2)]
+        entry = next(iter(segmenter._runtime.cache._entries.values()))
+        assert (entry.encoded, entry.kept, entry.mapped, entry.bytes) == (encoded, 30, True, 0)
+        store.wait()
+        assert len(list(store.folder.iterdir())) == 1
+        for answer in answers:
+            assert answer.presence == reference.presence
+            np.testing.assert_array_equal(answer.mask, reference.mask)
+
+
+def test_no_scratch_without_a_quota_or_room(tmp_path: Path) -> None:
+    assert DiskEmbeddings(tmp_path / "store", 0).scratch(1000) is None
+    assert DiskEmbeddings(tmp_path / "store", 10**9).scratch(1 << 60) is None
+    data = DiskEmbeddings(tmp_path / "store", 10**9).scratch(5000)
+    assert data is not None
+    data[:] = bytes([7]) * 5000
+    assert len(data) == 5000
+    assert not list((tmp_path / "store").iterdir())
+
+
 @pytest.mark.parametrize(
     "arrays",
     [
-        {}, {"embedding": np.zeros((12, 128, 8, 8), np.float16)},
+        {}, {"embedding": np.zeros((12, 8, 8, 128), np.float16)},
         {"embedding": np.zeros((11, 1, 1, 1), np.float16), "features": np.zeros((11, 1, 1, 1), np.float16)},
         {"embedding": np.zeros((12, 8), np.float16), "features": np.zeros((12, 8), np.float16)},
         {"embedding": np.zeros((12, 1, 1, 1), np.float32), "features": np.zeros((12, 1, 1, 1), np.float32)},
@@ -262,15 +317,20 @@ def test_a_store_that_gives_other_arrays_is_not_believed(
 
         def write(self, key: str, pieces: object) -> None: ...
 
+        def scratch(self, size: int) -> None: ...
+
     segmenter = TextSegmenter.load(untrained, "cpu", store=Store())
     segmenter.segment(scan(), parse_prompt("liver", terminology))
     assert next(iter(segmenter._runtime.cache._entries.values())).encoded == 12
 
 
-def test_only_whole_embeddings_are_stored(untrained: Path, tmp_path: Path) -> None:
+def test_only_whole_embeddings_are_stored(
+    untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = DiskEmbeddings(tmp_path / "store", 10**9)
+    monkeypatch.setattr(store, "scratch", lambda size: None)
     segmenter = TextSegmenter.load(untrained, "cpu", store=store)
     segmenter._runtime.cache = EmbeddingCache(limit=1_000_000)
-    segmenter.encode(scan(shape=(40, 36, 30)))
+    segmenter.encode(scan(shape=(40, 22, 30)))
     store.wait()
     assert not store.folder.exists()

@@ -83,3 +83,17 @@ def test_a_picture_keeps_rows_and_columns() -> None:
     assert plan.to_stack(volume.array).shape == (1, 3, 4)
     assert plan.spacing == (0.0, 0.25, 0.5)
     np.testing.assert_array_equal(plan.to_stack(volume.array)[0], volume.array[:, :, 0].T)
+
+
+@pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS[::7])
+def test_an_empty_stack_lies_in_memory_as_the_volume_does(axes: tuple[int, ...], signs: tuple[int, ...]) -> None:
+    volume = oriented(axes, signs, (2.0, 2.0, 2.0))
+    plan = plan_slices(volume)
+    stack = plan.empty_stack()
+    assert stack.shape == plan.shape
+    assert not stack.any()
+    stack[1, 2, 3] = True
+    back = plan.from_stack(stack)
+    assert back.shape == volume.shape
+    assert back.flags.c_contiguous
+    np.testing.assert_array_equal(plan.to_stack(back), stack)
