@@ -1,1 +1,3 @@
-"""Training, measuring and exporting the default text-prompted segmentation model."""
+"""Training, measuring and exporting text-prompted segmentation models."""
+
+import medviewer.models  # noqa: F401  (sets how waiting threads behave, which torch reads when it is loaded)

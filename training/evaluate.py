@@ -1,8 +1,9 @@
-"""Measure a bundle on the development rows: `python -m training.evaluate --data ../shared/data --out results.json`.
+"""Measure a bundle: `python -m training.evaluate --data ../shared/data --bundle resources/models/default --out DIR`.
 
-Every row goes through the readers, the prompt parser and `medviewer.models.pipeline`, as a user's scan would. Dice is
-taken where a structure is labelled and visible; "not found" counts 0. Absence: how often the model finds structures
-that the set annotates throughout and that are not there, or that lie in another part of the body.
+Every scan goes through the readers, the prompt parser and `medviewer.models.pipeline`, as a user's scan would; pictures
+that record no modality are asked without one. `--split held` takes train rows that training left out, for choosing and
+for debugging; the default, `dev`, needs a `--purpose`, which is kept on record. Another folder of `--data` is read as
+a user's cases. Figures go to the screen and to DIR: results.json, report.md, a CSV per table, and plots.
 """
 
 from __future__ import annotations
@@ -11,132 +12,109 @@ import argparse
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from medviewer.models.bundle import BundleInfo, read_info
 
-from medviewer.core.phantom import torso_phantom
-from medviewer.core.prompts import parse_prompt
-from medviewer.core.terminology import Terminology
-from medviewer.core.volume import Volume
-from medviewer.io.atomic import write_text_atomic
-from medviewer.models.pipeline import TextSegmenter
-
-from .data.dev_cases import Case, dev_cases
 from .data.samples import read_rows, row_labels
 from .data.sets import load_sets
-from .data.terms import load_terminology, term_id
-from .export import RESOURCES
+from .evaluation.bars import bar_table
+from .evaluation.clicks import click_table
+from .evaluation.jobs import Measured, measure
+from .evaluation.looks import count_looks, record_look
+from .evaluation.more_tables import more_tables
+from .evaluation.options import SHIPPED, TABLES, Options
+from .evaluation.overlap import dice
+from .evaluation.presence import presence_table, reliability
+from .evaluation.scores import overall, summarise
+from .evaluation.sides import side_table
+from .evaluation.writing import screen_text, write_report
 
-Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Score:
-    """One prompt on one scan; `dice` is None where the structure is absent."""
-
-    set: str
-    modality: str
-    structure: str
-    dice: float | None
-    presence: float | None
-    found: bool
-    answer: str
+__all__ = ["Options", "dice", "main", "run"]
 
 
-def main() -> None:
-    """Parse the command line, measure, print, write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--bundle", type=Path, default=RESOURCES / "models" / "default")
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--sets", nargs="*", help="only these sets")
-    parser.add_argument("--most", type=int, default=10_000, help="rows per set")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line, measure, print, write."""
+    run(parse(arguments))
+
+
+def parse(arguments: Sequence[str] | None = None) -> Options:
+    """The command line as options."""
+    parser = argparse.ArgumentParser(prog="training.evaluate", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the manifest, or of your own cases")
+    parser.add_argument("--bundle", type=Path, default=SHIPPED, help="folder or name of a model")
+    parser.add_argument("--out", type=Path, help="folder for the figures")
+    parser.add_argument("--tables", default=",".join(TABLES), help="with commas, of: " + ", ".join(TABLES))
+    parser.add_argument("--split", choices=("dev", "held"), default="dev")
+    parser.add_argument("--purpose", default="", help="why the development rows are looked at; kept on record")
+    parser.add_argument("--sets", default="", help="only these sets, with commas")
+    parser.add_argument("--tiers", default="", help="only rows of these licence tiers, with commas")
+    parser.add_argument("--most", type=int, default=10_000, help="scans per set")
+    parser.add_argument("--parts", type=int, default=1, help="processes")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each process")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
+    parser.add_argument("--state-modality", action="store_true", help="tell the modality of pictures, as a user can")
+    parser.add_argument("--prompt", help="your own cases: the structure, where masks do not name it")
+    parser.add_argument("--modality", help="your own cases: CT, MR, DX, US")
+    parser.add_argument("--use", default="train", help="your own manifest: rows of this use")
+    parser.add_argument("--user-models", type=Path, help="folder with models that --bundle may name")
+    given = vars(parser.parse_args(arguments))
+    for name in ("tables", "sets", "tiers"):
+        given[name] = tuple(part.strip() for part in given[name].split(",") if part.strip())
+    return Options(**given)
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Measure, print through `options.say`, write to `options.out`; returns the report (the content of results.json).
+
+    Raises WrongUsage (unknown table, no purpose), ModelMissing, InputRefused (data), OutputNotWritten.
+    """
+    options = options.checked()
+    info = read_info(options.bundle)
+    if not options.is_own and options.split == "dev":
+        record_look(info.weights_sha256, options.tables, options.purpose)
     start = time.monotonic()
-    with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
-        parts = pool.map(score_part, [options] * options.workers, range(options.workers))
-        report = summarise([score for part in parts for score in part])
-    report["overall"] = overall(report, train_counts(options.data))
-    print_report(report, time.monotonic() - start)
-    if options.out:
-        write_text_atomic(options.out, json.dumps(report, indent=1))
+    measured = measure(options)
+    extra = more_tables(options, info, measured)
+    report = assemble(options, info, measured, extra)
+    bars = [] if options.is_own else bar_table(measured, extra)
+    report |= {"bars": [asdict(bar) for bar in bars], "seconds": round(time.monotonic() - start, 1)}
+    options.say(screen_text(report, bars))
+    if options.out is not None:
+        from .evaluation.plots import write_plots
+
+        write_report(options.out, report, bars)
+        write_plots(options.out, report)
+    return report
 
 
-def score_part(options: argparse.Namespace, number: int) -> list[Score]:
-    """The share of one worker process: every n-th dev row; the last worker also takes the phantom."""
-    torch.set_num_threads(1)
-    segmenter = TextSegmenter.load(options.bundle, options.device)
-    terminology = load_terminology()
-    scores = []
-    for case in dev_cases(options.data, options.sets, options.most, (number, options.workers)):
-        scores += list(score_case(segmenter, terminology, case))
-    if number == options.workers - 1 and (not options.sets or "phantom" in options.sets):
-        scores += list(score_phantom(segmenter, terminology))
-    return scores
+def assemble(
+    options: Options, info: BundleInfo, measured: Measured, extra: dict[str, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    """All tables as plain data."""
+    real = [s for s in measured.scores if s.set != "phantom"]
+    report: dict[str, Any] = summarise(measured.scores)
+    report["overall"] = overall(report, {} if options.is_own else train_counts(options.data))
+    report["about"] = about(options, info)
+    if options.asks("absent", "calibration"):
+        report |= {"presence": presence_table(real), "reliability": [asdict(b) for b in reliability(real)]}
+    report |= {"clicks": click_table(measured.clicks), "sides": side_table(measured.sides), **extra}
+    report["questions"] = [asdict(score) for score in measured.scores]
+    return report
 
 
-def dice(mask: Mask, truth: Mask) -> float:
-    """Dice coefficient; 1 where both are empty."""
-    total = int(mask.sum()) + int(truth.sum())
-    return 1.0 if total == 0 else 2.0 * int((mask & truth).sum()) / total
-
-
-def score_case(segmenter: TextSegmenter, terminology: Terminology, case: Case) -> Iterator[Score]:
-    """Every labelled structure of a scan, and some that are known to be absent."""
-    for name, truth in case.truths.items():
-        yield _ask(segmenter, terminology, case.set, case.modality, case.volume, name, truth)
-    for name in case.absent:
-        yield _ask(segmenter, terminology, case.set, case.modality, case.volume, name, None)
-
-
-def _ask(
-    segmenter: TextSegmenter, terminology: Terminology, set_name: str, modality: str, volume: Volume, name: str,
-    truth: Mask | None,
-) -> Score:
-    wording = terminology.get(term_id(name, terminology)).name
-    answer = segmenter.segment(volume, parse_prompt(wording, terminology))
-    value = None if truth is None else dice(answer.mask, truth)
-    return Score(set_name, modality, name, value, answer.presence, answer.found, str(answer.answer))
-
-
-def score_phantom(segmenter: TextSegmenter, terminology: Terminology) -> Iterator[Score]:
-    """The demonstration's phantom, never trained on."""
-    phantom = torso_phantom(0)
-    for text in ("liver", "lung", "left lung", "right lung", "kidney", "left kidney", "right kidney", "spleen", "heart",
-                 "aorta", "spine", "stomach", "rib"):
-        prompt = parse_prompt(text, terminology)
-        assert prompt.term is not None
-        answer = segmenter.segment(phantom.volume, prompt)
-        value = dice(answer.mask, phantom.mask(prompt.term.id, prompt.side))
-        yield Score("phantom", "CT", text, value, answer.presence, answer.found, str(answer.answer))
-
-
-def summarise(scores: list[Score]) -> dict[str, Any]:
-    """Rows per set and structure; per trained name and modality ("terms", without the phantom); absence figures."""
-    groups: dict[tuple[str, str], list[Score]] = defaultdict(list)
-    terms: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for score in scores:
-        groups[score.set, score.structure].append(score)
-        if score.dice is not None and score.set != "phantom":
-            terms[score.structure][score.modality].append(score.dice)
-    rows = [_row(key, group) for key, group in sorted(groups.items())]
-    absent = [s for s in scores if s.dice is None]
+def about(options: Options, info: BundleInfo) -> dict[str, Any]:
+    """What was measured on what."""
+    data = "your own cases" if options.is_own else f"{options.split} rows of the manifest"
+    looks = count_looks()
     return {
-        "rows": [row for row in rows if row["n"]],
-        "absent": {"n": len(absent), "found": sum(s.found for s in absent)},
-        "absent_rows": [row for row in rows if row["absent_n"]],
-        "terms": {t: {m: {"dice": round(float(np.mean(v)), 4), "n": len(v)} for m, v in per.items()}
-                  for t, per in sorted(terms.items())},
+        "model": info.id, "version": info.version, "weights_sha256": info.weights_sha256, "data": data,
+        "threshold": info.threshold, "slice_threshold": info.slice_threshold, "tables": list(options.tables),
+        "state_modality": options.state_modality, "dev_looks": looks,
+        "looks": "" if options.is_own else f"The development rows were looked at {looks} times on record.",
     }
 
 
@@ -149,38 +127,6 @@ def train_counts(data: Path) -> dict[str, int]:
             for name in sets[row["set"]].values(row_labels(row)):
                 counts[name] += 1
     return counts
-
-
-def overall(report: dict[str, Any], counts: dict[str, int], least: int = 10) -> dict[str, Any]:
-    """Mean over structures with at least `least` train rows of their mean Dice over all dev rows that show them."""
-    means = {}
-    for name, per_modality in report["terms"].items():
-        if counts.get(name, 0) >= least:
-            weights = [entry["n"] for entry in per_modality.values()]
-            means[name] = float(np.average([entry["dice"] for entry in per_modality.values()], weights=weights))
-    mean = float(np.mean(list(means.values()))) if means else None
-    return {"least_train_rows": least, "structures": means, "mean_dice": mean}
-
-
-def _row(key: tuple[str, str], group: list[Score]) -> dict[str, Any]:
-    values = [s.dice for s in group if s.dice is not None]
-    absent = [s for s in group if s.dice is None]
-    return {
-        "set": key[0], "structure": key[1], "n": len(values),
-        "dice": round(float(np.mean(values)), 4) if values else None,
-        "found": sum(s.found for s in group if s.dice is not None),
-        "absent_n": len(absent), "absent_found": sum(s.found for s in absent),
-    }
-
-
-def print_report(report: dict[str, Any], seconds: float) -> None:
-    """A table for people."""
-    for row in report["rows"]:
-        print(f"{row['set']:28} {row['structure']:32} Dice {row['dice']:.3f}  n {row['n']:4}  found {row['found']}")
-    if report["overall"]["mean_dice"] is not None:
-        names = report["overall"]["structures"]
-        print(f"mean over {len(names)} structures with >= 10 train rows: {report['overall']['mean_dice']:.3f}")
-    print(f"absent: {report['absent']['found']} of {report['absent']['n']} wrongly found; {seconds:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Write a trained state as a bundle: `python -m training.export --run runs/text_sam --data ../shared/data`.
+"""Write a training as a bundle: `python -m training export --run runs/default --out resources/models/default`.
 
-Weights are the run's averaged ones in float16. Thresholds are chosen on train rows that were held out of training
-(`in_validation`), never on dev. `--results` takes the JSON of `training.evaluate`.
+Weights are the run's averaged ones in float16, of the best check where the recipe limits the patience. Thresholds are
+chosen on train rows that were held out of training (`in_validation`), never on dev. `--results` takes the JSON of
+`training.evaluate`, `--failures` a folder of `training.failure_pictures`. What the weights may be used for follows from
+the rows that the run recorded.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,48 +21,116 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from medviewer.core.errors import OutputNotWritten
-from medviewer.io.atomic import atomic_folder, write_text, write_text_atomic
-from medviewer.models.bundle import CONFIG, WEIGHTS, sha256_of
+from medviewer.core.errors import InputRefused, OutputNotWritten, WrongUsage
+from medviewer.io.atomic import atomic_folder, write_text
+from medviewer.models.bundle import CONFIG, LAYOUT, WEIGHTS, sha256_of
 from medviewer.models.text_sam import NetworkConfig, TextSam
 
+from .catalogue import write_catalogue
 from .data.batches import BatchMaker
+from .data.corpus import Corpus, Sources, load_corpus, read_sources
 from .data.dataset import load_all
-from .data.samples import Sample, read_rows
-from .data.sets import load_sets, structures
-from .data.terms import describe_terms, load_terminology, trained_modalities
+from .data.samples import Sample
+from .data.sets import structures
+from .data.terms import describe_terms, load_terminology, trained_modalities, user_terms
+from .derived_bundle import licence_of
+from .evaluation.calibration import calibrate, write_calibration
+from .failure_pictures import copy_pictures
+from .licences import OPEN, sources_of, terms_of
+from .model_card import Extras, card, intended_use, read_extras
+from .recipe import RECIPE, read_recipe
+from .run_state import BEST, STATE, load_into, read_tensors
 
-LICENCE = "non-commercial research use only"
-RESOURCES = Path(__file__).parents[1] / "resources"
+CATALOGUE = "models.toml"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and export."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=RESOURCES / "models" / "default")
-    parser.add_argument("--results", type=Path)
+    parser = argparse.ArgumentParser("export", description=__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="folder of the training")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle, for example models/NAME")
+    parser.add_argument("--data", type=Path, help="folder of the manifest; as in the run's recipe if not stated")
+    parser.add_argument("--results", type=Path, help="results.json of an evaluation of these weights")
     parser.add_argument("--version", default="1")
-    options = parser.parse_args()
-    saved = torch.load(options.run / "state.pt", weights_only=True)
-    network = TextSam(NetworkConfig(**saved["config"]))
-    network.load_state_dict(saved["average"])
-    kept, held = load_all(options.data, phantoms=1)
-    thresholds = choose_thresholds(network.eval(), held)
-    results = json.loads(options.results.read_text(encoding="utf-8")) if options.results else {}
-    write_bundle(options.out, network, kept, thresholds, results, options)
+    parser.add_argument("--tiers", default="", help="licence tiers of the run's rows, with commas; empty: all")
+    parser.add_argument("--failures", type=Path, help="folder that training.failure_pictures wrote")
+    parser.add_argument("--calibrate", action="store_true", help="fit presence on train rows that were held out")
+    export(parser.parse_args(arguments))
+
+
+def export(options: argparse.Namespace) -> Path:
+    """Write the bundle and return its folder. Raises InputRefused for a run that cannot be read, WrongUsage for tiers
+    that are not those of the run, OutputNotWritten."""
+    torch.set_num_threads(1)
+    best = options.run / BEST
+    saved = read_tensors(best if best.is_file() else options.run / STATE)
+    network = _network(saved, options.run)
+    corpus = _corpus(saved, options)
+    if options.calibrate and options.data is None:
+        raise WrongUsage("Calibration needs the rows of a manifest.", "State their folder with --data.")
+    thresholds = choose_thresholds(network.eval(), corpus.held, corpus.names)
+    results = _results(options.results)
+    write_bundle(options.out, network, corpus.kept, thresholds, results, options, read_sources(options.run))
+    if options.calibrate:
+        write_calibration(options.out, calibrate(options.out, options.data))
+    print(f"{options.out} was written.", flush=True)
+    return Path(options.out)
+
+
+def _network(saved: Mapping[str, Any], run: Path) -> TextSam:
+    try:
+        network = TextSam(NetworkConfig(**saved["config"]))
+        load_into(network, saved["average"], run)
+    except (KeyError, TypeError) as error:
+        raise InputRefused(f"{run} is not the folder of a training.", "Name the folder that holds state.pt.") from error
+    return network
+
+
+def _corpus(saved: Mapping[str, Any], options: argparse.Namespace) -> Corpus:
+    """The samples that the run was trained on and checked with, by its recipe; by `--data` and `--tiers` for a run that
+    recorded none."""
+    path = options.run / RECIPE
+    if path.is_file():
+        recipe = read_recipe(str(path))
+        tiers = tuple(_parts(options.tiers)) or recipe.data.tiers
+        if set(tiers) != set(recipe.data.tiers):
+            given, used = ", ".join(tiers), ", ".join(recipe.data.tiers) or "all rows"
+            raise WrongUsage(f"The run was trained on {used}, not on {given}.", "Leave --tiers out.")
+        options.tiers = ",".join(tiers)
+        options.data = options.data or (Path(recipe.data.folder) if recipe.data.folder else None)
+        folder = str(options.data) if recipe.data.folder else ""
+        data = replace(recipe.data, folder=folder, phantoms=min(1, recipe.data.phantoms))
+        return load_corpus(data, recipe.run.seed)
+    if options.data is None:
+        raise WrongUsage(f"{options.run} has no {RECIPE}.", "State the folder of its data with --data.")
+    kept, held = load_all(options.data, 1, trained_tiers(saved, options))
+    return Corpus(kept, held, list(structures()), Sources())
+
+
+def _results(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(results, dict):
+            raise ValueError("no table")
+        return results
+    except (OSError, ValueError) as error:
+        raise InputRefused(f"{path} cannot be read as results.", "Give the results.json of an evaluation.") from error
 
 
 def write_bundle(
     out: Path, network: TextSam, samples: Sequence[Sample], thresholds: dict[str, float],
-    results: dict[str, Any], options: argparse.Namespace,
+    results: dict[str, Any], options: argparse.Namespace, sources: Sources | None = None,
 ) -> None:
-    """Weights, config, card and the catalogue entry; the bundle's folder is replaced as a whole."""
+    """Weights, config, card and the catalogue entry; the bundle's folder is replaced as a whole. `sources`: what the
+    run recorded; without it, the manifest's rows of the tiers count as used."""
     out.parent.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in network.state_dict().items()}
-    sources = list_sources(options.data)
-    terms = describe_terms(trained_modalities(samples), results.get("terms", {}), load_terminology())
+    extras = Extras() if options.data is None else read_extras(options.data, _parts(options.tiers), options.failures)
+    origin = _origin(extras, sources)
+    counts, terminology = trained_modalities(samples), load_terminology()
+    terms = describe_terms(counts, results.get("terms", {}), terminology)
     with atomic_folder(out) as folder:
         save_file(tensors, folder / WEIGHTS)
         (folder / WEIGHTS).chmod(0o644)
@@ -68,27 +139,58 @@ def write_bundle(
             raise OutputNotWritten(f"{out} was not written: reading the weights back gave others than were saved.")
         config = {
             "id": out.name, "version": options.version, "weights_sha256": sha256_of(folder / WEIGHTS),
-            "network": network.config.as_dict(), **thresholds, "licence": LICENCE, "sources": sources,
+            "weights_bytes": (folder / WEIGHTS).stat().st_size, "layout": LAYOUT,
+            "network": network.config.as_dict(), **thresholds, **origin,
+            "intended_use": intended_use(terms, bool(origin["commercial_use"])),
             "created": datetime.now(UTC).isoformat(timespec="seconds"), "terms": terms,
+            "user_terms": user_terms(counts, terminology),
         }
         write_text(folder / CONFIG, json.dumps(config, indent=1, ensure_ascii=False) + "\n")
-        write_text(folder / "card.md", card(config, results))
-    write_catalogue(out, config)
+        write_text(folder / "card.md", card(config, results, extras))
+        copy_pictures(extras.failures, options.failures, folder)
+    if (out.parent.parent / CATALOGUE).is_file() or out.parent.name == "models":
+        write_catalogue(out, config)
 
 
-def list_sources(data: Path) -> list[str]:
-    """Every source of the train rows used, with its licence."""
-    used = set(load_sets())
-    found = {(row["set"], row["licence"], row["source"]) for row in read_rows(data, "train") if row["set"] in used}
-    generated = "generated torso phantoms (code of this repository)"
-    return [*sorted(f"{name}: {licence}; {source}" for name, licence, source in found), generated]
+def _origin(extras: Extras, sources: Sources | None) -> dict[str, Any]:
+    """`licence`, `commercial_use`, `trained_tiers`, `sources`: the strictest of everything that was trained on."""
+    recorded = sources is not None
+    if sources is None:
+        sources = Sources(tuple(sorted({one.tier for one in extras.sets})), tuple(sources_of(extras.sets)))
+    allowed = OPEN if recorded and not sources.tiers else terms_of(sources.tiers)  # generated pictures bind nobody
+    licence, commercial = allowed.licence, allowed.commercial_use
+    if sources.own:
+        stated = () if "" in sources.own else sources.own
+        licence, commercial = astuple(licence_of(allowed.licence, allowed.commercial_use, stated))
+    return {
+        "licence": licence, "commercial_use": commercial, "trained_tiers": list(sources.tiers),
+        "sources": list(sources.lines),
+    }
+
+
+def trained_tiers(saved: Mapping[str, Any], options: argparse.Namespace) -> list[str]:
+    """The licence tiers of the run. Raises WrongUsage where the state was trained on others than `--tiers` says: the
+    weights would get a licence that is not theirs."""
+    asked = _parts(options.tiers)
+    if "tiers" in saved and set(_parts(saved["tiers"])) != set(asked):
+        used, given = saved["tiers"] or "all rows", options.tiers or "all rows"
+        raise WrongUsage(f"The run was trained on {used}, not on {given}.", f'Give --tiers "{saved["tiers"]}".')
+    return asked
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 @torch.inference_mode()
-def choose_thresholds(network: TextSam, held: Sequence[Sample], batches: int = 60) -> dict[str, float]:
+def choose_thresholds(
+    network: TextSam, held: Sequence[Sample], names: Sequence[str], batches: int = 60
+) -> dict[str, float]:
     """Presence from which a structure counts as found, from held-out train rows; a little lower for single slices of a
     volume in which it was found."""
-    maker = BatchMaker(held, list(structures()), network.config.size, seed=12345)
+    if not held:
+        return {"threshold": 0.5, "slice_threshold": 0.4}
+    maker = BatchMaker(held, names, network.config.size, seed=12345)
     scores: dict[bool, list[float]] = defaultdict(list)
     for _ in range(batches):
         batch = maker.make(8)
@@ -108,39 +210,6 @@ def best_threshold(visible: np.ndarray[Any, Any], absent: np.ndarray[Any, Any]) 
     grid = np.linspace(0.5, 0.1, 41)
     keeps = [float(t) for t in grid if (visible >= t).mean() >= 0.995 and (absent < t).mean() > 0.5]
     return round(keeps[0], 3) if keeps else 0.3
-
-
-def card(config: dict[str, Any], results: dict[str, Any]) -> str:
-    """The model card, for people."""
-    lines = [
-        f"# Model `{config['id']}`, version {config['version']}", "",
-        "Text-promptable segmentation of 2D slices: a small U-Net encoder, a text encoder of hashed character n-grams,",
-        "and segment-anything's prompt encoder and mask decoder. Trained from nothing by `training/`.", "",
-        "**Non-commercial research weights.** Some sets are licensed for non-commercial or research use only; weights",
-        "trained on them must not be used commercially. **Not a medical device**: no clinical use.", "",
-        "A structure that is not found is not proven absent. Labels are partial and few; many structures were",
-        "trained on a handful of patients or on one. What was measured stands below; anything else is untested.", "",
-        "## Measured on development cases", "", "| set | structure | Dice | n |", "|---|---|---|---|",
-    ]
-    for row in results.get("rows", []):
-        lines.append(f"| {row['set']} | {row['structure']} | {row['dice']:.3f} | {row['n']} |")
-    lines += ["", "## Trained structures", "", ", ".join(sorted(config["terms"])), "", "## Sources", ""]
-    lines += [f"- {source}" for source in config["sources"]]
-    return "\n".join(lines) + "\n"
-
-
-def write_catalogue(out: Path, config: dict[str, Any]) -> None:
-    """The entry in `models.toml` beside the models folder (one shipped model)."""
-    text = (
-        "# Models shipped with the program. Weights are data: safetensors only, checked by SHA-256 before loading.\n"
-        f'default = "{config["id"]}"\n\n'
-        f'[models."{config["id"]}"]\nname = "Default text segmentation"\ntask = "text-segmentation"\n'
-        f'version = "{config["version"]}"\nfolder = "models/{config["id"]}"\n'
-        f'weights_sha256 = "{config["weights_sha256"]}"\nlicence = "{config["licence"]}"\ncommercial_use = false\n'
-        f"size_bytes = {(out / WEIGHTS).stat().st_size}\nsources = [\n"
-        + "".join(f"  {json.dumps(source)},\n" for source in config["sources"]) + "]\n"
-    )
-    write_text_atomic(out.parent.parent / "models.toml", text)
 
 
 if __name__ == "__main__":

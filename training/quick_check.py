@@ -1,54 +1,31 @@
-"""A quick look at dev Dice during training (slices in memory, no 3D pipeline). `evaluate.py` gives the real figures."""
+"""A quick look at Dice on held-out train rows: slices in memory, no 3D pipeline. `evaluate.py` gives real figures."""
 
 from __future__ import annotations
 
-import zlib
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from medviewer.models.preprocessing import SOFT_TISSUE, WIDE, into_box, letterbox_of, to_input, to_unit
+from medviewer.models.preprocessing import SOFT_TISSUE, WIDE, input_side, into_box, letterbox_of, to_input, to_unit
 from medviewer.models.text_sam import MODALITIES, SparsePrompts, TextSam
 
 from .data.dataset import PLANES, plane_slice
-from .data.samples import Sample, load_sample, read_rows
-from .data.sets import SetConfig, load_sets, structures
-from .synthesis.phantoms import held_out_phantom
+from .data.samples import Sample
 
-MOST_PER_SET = 20
 SLICES = 8
-
-
-def dev_samples(data: Path, most: int = MOST_PER_SET) -> list[Sample]:
-    """Up to `most` dev rows of each set, chosen by hash, and the held-out phantom."""
-    sets = load_sets() | {"ct/liver_ircad": _plain("ct/liver_ircad", "CT")}
-    by_set: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for row in read_rows(data, "dev"):
-        if row["set"] in sets:
-            by_set[row["set"]].append(row)
-    chosen = []
-    for rows in by_set.values():
-        rows.sort(key=lambda row: zlib.crc32(row["path"].encode()))
-        chosen += [load_sample(data, row, sets[row["set"]]) for row in rows[:most]]
-    return [*chosen, held_out_phantom(sets["phantom"])]
-
-
-def _plain(name: str, modality: str) -> SetConfig:
-    return SetConfig(name, modality, frozenset(), frozenset(), 1.0, {}, frozenset(), 0.0, False, ())
+LEAST_PIXELS = 12  # of a structure in a slice
 
 
 @torch.inference_mode()
 def quick_dice(model: TextSam, samples: Sequence[Sample]) -> dict[str, float]:
-    """Mean Dice over pictures where a structure is visible, per "set name"; and the mean presence where not."""
+    """Mean Dice over pictures where a structure is visible, per "set name"."""
     scores: dict[str, list[float]] = defaultdict(list)
-    known = set(structures())
     for sample in samples:
         for plane, index in _views(sample):
             label = plane_slice(sample.label, plane, index)
-            names = [n for n, table in sample.tables.items() if n in known and table[label].sum() >= 12]
+            names = [n for n, table in sample.tables.items() if table[label].sum() >= LEAST_PIXELS]
             if names:
                 dice = _dice_of(model, sample, plane, index, names)
                 for name, value in zip(names, dice, strict=True):
@@ -71,15 +48,17 @@ def _views(sample: Sample) -> list[tuple[str, int]]:
 def _dice_of(model: TextSam, sample: Sample, plane: str, index: int, names: list[str]) -> list[float]:
     image = np.ascontiguousarray(plane_slice(sample.image, plane, index))
     label = np.ascontiguousarray(plane_slice(sample.label, plane, index))
-    windows = (SOFT_TISSUE, WIDE) if sample.is_hu else ((0.0, 255.0), (0.0, 255.0))
-    unit = torch.from_numpy(np.stack([to_unit(image, window) for window in windows]))[None]
-    box = letterbox_of(label.shape[0], label.shape[1], (1.0, 1.0), model.config.size)
-    embedding, high_res = model.encode_images(to_input(into_box(unit, box)))
+    narrow, wide = (SOFT_TISSUE, WIDE) if sample.is_hu else ((0.0, 255.0), (0.0, 255.0))
+    unit = torch.from_numpy(np.stack([to_unit(image, window) for window in (narrow, wide, narrow, narrow)]))[None]
+    side = input_side(sample.config.modality, *label.shape)
+    box = letterbox_of(label.shape[0], label.shape[1], (1.0, 1.0), side)
+    device = model.no_text.device
+    embedding, high_res = model.encode_images(to_input(into_box(unit, box)).to(device))
     count = len(names)
-    modality = torch.full((count,), MODALITIES.index(sample.config.modality))
+    modality = torch.full((count,), MODALITIES.index(sample.config.modality), device=device)
     pairs = (embedding.expand(count, -1, -1, -1), high_res.expand(count, -1, -1, -1))
     decoded = model.decode(*pairs, model.encode_texts(names), modality, SparsePrompts())
-    masks = decoded.logits > 0
+    masks = (decoded.logits > 0).cpu()
     truth = torch.from_numpy(np.stack([sample.tables[name][label] for name in names]).astype(np.float32))
     fitted = into_box(truth[:, None], box)[:, 0]
     target = torch.nn.functional.avg_pool2d(fitted[:, None], 2)[:, 0] > 0.5

@@ -1,179 +1,298 @@
-"""Train the default model: `python -m training.train_text_sam --data ../shared/data --minutes 60`.
+"""The training loop of the text-prompted segmentation model: `python -m training train RECIPE`.
 
-Steps are drawn by `data.batches`; the state goes to `--run` (a folder git ignores) every few minutes and
-`--resume` continues it. The learning rate falls to zero over the last share of the given minutes.
+Steps are drawn by `data.batches`. The state goes to the run's folder every few minutes and `--resume` continues it with
+the very pictures, learning rate and averages that an unbroken run would have had. Pictures depend on the seed and the
+number of the step alone; with a budget in steps (not minutes, which depend on the machine) the same seed and number of
+threads give the same weights.
+
+On several GPUs (`accelerate launch -m training train RECIPE`) every process draws its own pictures of the same pools
+and the gradients are averaged once per step. The network is not wrapped in DistributedDataParallel: it is called by its
+parts, not by `forward`, and which parts a step uses depends on its prompts.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
-import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import nn
 
-from medviewer.io.atomic import atomic_write
-from medviewer.models.text_sam import NetworkConfig, SparsePrompts, TextSam
+from medviewer.core.errors import Cancelled, InputRefused, OutputNotWritten, UserError
+from medviewer.models.bundle import CONFIG, load_network, read_info
+from medviewer.models.text_sam import TextSam
 
-from .data.batches import Batch, BatchMaker, Prefetch
-from .data.dataset import load_all
+from .arguments import OptimizerArguments, Recipe
+from .data.batches import Batch, Prefetch, Share, StepMaker
+from .data.corpus import Corpus, Sources, load_corpus, read_sources, write_sources
 from .data.samples import Sample
-from .data.sets import structures
-from .objectives.losses import dense_loss, pair_loss
+from .interruption import Stop, stop_when_interrupted
+from .objectives.steps import batch_loss
+from .processes import Processes
 from .quick_check import quick_dice
+from .recipe import RECIPE, changed_keys, read_recipe, write_recipe
+from .reporting import Reporter
+from .run_state import BEST, STATE, load_into, read_tensors, write_tensors
 
-WARM_UP = 300  # steps
+AVERAGE_EVERY = 4  # steps
+LEAST_GAIN = 0.001  # of the mean Dice, for a check to count as better
+MOST_BAD_STEPS = 20  # losses in a row that are no numbers
+Evaluate = Callable[[TextSam, list[Sample]], dict[str, float]]
+
+
+class Source(Protocol):
+    """Where batches come from."""
+
+    def next(self) -> list[Batch]:
+        """The batches of the next step."""
+
+    def close(self) -> None:
+        """No more are needed."""
+
+
+class TrainingDiverged(UserError):
+    """The losses are no numbers any more."""
+
+    code = "training-diverged"
 
 
 @dataclass
 class Setup:
-    """Everything that lives through a run."""
+    """Everything that lives through a run. `minutes`: trained so far, also before a resume; `begun`: steps of the run
+    that this one started from; `waited`: checks without a better mean Dice than `best`."""
 
-    options: argparse.Namespace
+    recipe: Recipe
     model: TextSam
     average: TextSam
     optimizer: torch.optim.AdamW
-    batches: Prefetch
-    dev: list[Sample]
+    batches: Source
+    held: list[Sample]
+    processes: Processes = field(default_factory=Processes)
     step: int = 0
-    seconds: float = 0.0
-    log: list[dict[str, object]] = field(default_factory=list)
+    begun: int = 0
+    minutes: float = 0.0
+    best: float = -1.0
+    waited: int = 0
+    bad_steps: int = 0
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.recipe.run.folder)
+
+    @property
+    def share(self) -> float:
+        """The done share of the budget."""
+        budget = self.recipe.budget
+        if budget.steps is not None:
+            return self.step / budget.steps
+        return self.minutes / budget.minutes if budget.minutes is not None else 1.0
 
 
-def main() -> None:
-    """Parse the command line and train."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--run", type=Path, default=Path("runs/text_sam"))
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--pictures", type=int, default=8)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--phantoms", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--check-minutes", type=float, default=10)
-    parser.add_argument("--decay", type=float, default=0.6, help="share of the minutes, at the end, of falling rate")
-    parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--start", type=Path, help="another run whose weights to begin with")
-    fit(setup(parser.parse_args()))
+def train(recipe: Recipe, resume: bool = False) -> Setup:
+    """Train as the recipe says and return the final state, which is also on the disk.
 
-
-def setup(options: argparse.Namespace) -> Setup:
-    """Data, networks, optimizer; continues the saved state with `--resume`."""
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    options.run.mkdir(parents=True, exist_ok=True)
-    kept, _ = load_all(options.data, options.phantoms)
-    model = TextSam(NetworkConfig(size=options.size)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    maker = BatchMaker(kept, list(structures()), options.size, options.seed + int(time.time()) * options.resume)
-    state = Setup(
-        options, model, copy.deepcopy(model).eval(), _optimizer(model, options.rate),
-        Prefetch(maker, options.pictures), _dev_samples(options.data),
-    )
-    if options.resume:
-        _restore(state)
-    elif options.start is not None:
-        saved = torch.load(options.start / "state.pt", weights_only=True)["average"]
-        model.load_state_dict(saved, strict=False)
-        state.average.load_state_dict(saved, strict=False)
-    print(f"{len(kept)} samples, {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters", flush=True)
+    Raises InputRefused for bad data before any training, Cancelled after Ctrl+C (the state is saved), TrainingDiverged,
+    OutputNotWritten.
+    """
+    processes = Processes.start(recipe.run.device)
+    refuse_overwriting(Path(recipe.run.folder), resume)
+    if processes.is_first:
+        print("Reading the data", flush=True)
+    corpus = load_corpus(recipe.data, recipe.run.seed)
+    changed = _changed(recipe) if resume else []
+    state = set_up(recipe, corpus, processes, resume)
+    reporter = Reporter(state.folder, recipe.run.tensorboard, quiet=not processes.is_first)
+    try:
+        for warning in (*corpus.warnings, *changed):
+            reporter.say(f"Warning: {warning}")
+        millions = sum(p.numel() for p in state.model.parameters()) / 1e6
+        reporter.say(f"{len(corpus.kept)} samples, {millions:.1f} M parameters, on {processes.words}")
+        with stop_when_interrupted() as stop:
+            fit(state, reporter, stop)
+    finally:
+        state.batches.close()
+        reporter.close()
     return state
 
 
-def _dev_samples(data: Path) -> list[Sample]:
-    from .quick_check import dev_samples
+def set_up(recipe: Recipe, corpus: Corpus, processes: Processes, resume: bool) -> Setup:
+    """Networks and optimizer on their device; the saved state with `resume`. Writes the run's folder."""
+    torch.set_num_threads(recipe.run.threads)
+    torch.manual_seed(recipe.run.seed)
+    folder = Path(recipe.run.folder)
+    refuse_overwriting(folder, resume)
+    model = TextSam(recipe.network).to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    state = Setup(
+        recipe, model, copy.deepcopy(model).eval(), make_optimizer(model, recipe.optimizer), _Nothing(), corpus.held,
+        processes,
+    )
+    sources = corpus.sources
+    if resume:
+        restore(state, folder)
+        sources = sources.joined(read_sources(folder) or sources)
+    elif recipe.run.start:
+        sources = sources.joined(begin_with(state, Path(recipe.run.start)))
+    if processes.is_first:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_recipe(folder / RECIPE, recipe)
+        write_sources(folder, sources)
+    pools = {"main": recipe.pools.main, "x-ray": recipe.pools.x_ray, "small": recipe.pools.small}
+    shares = [Share(pool, wanted.chance, wanted.sizes) for pool, wanted in pools.items()]
+    maker = StepMaker(corpus.kept, corpus.names, recipe.run.seed, shares, processes.rank)
+    state.batches = Prefetch(maker, state.step * recipe.optimizer.accumulate)
+    return state
 
-    return dev_samples(data)
+
+class _Nothing:
+    """Before the data is there."""
+
+    def next(self) -> list[Batch]:
+        return []
+
+    def close(self) -> None:
+        return None
 
 
-def _optimizer(model: nn.Module, rate: float) -> torch.optim.AdamW:
-    plain = [p for p in model.parameters() if p.ndim < 2]
-    decayed = [p for p in model.parameters() if p.ndim >= 2]
-    groups = [{"params": decayed, "weight_decay": 0.03}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, rate, betas=(0.9, 0.99))
+def _changed(recipe: Recipe) -> list[str]:
+    """What a resumed run does otherwise than before, in words."""
+    path = Path(recipe.run.folder) / RECIPE
+    keys = changed_keys(read_recipe(str(path)), recipe) if path.is_file() else []
+    return [f"{key} is not what this run began with; see its {RECIPE}." for key in keys]
 
 
-def fit(state: Setup) -> None:
-    """Train until the minutes are over; save and check on the way."""
-    start = saved = checked = time.monotonic()
-    sums: dict[str, float] = {}
-    count = 0
-    while (share := (time.monotonic() - start) / (60 * state.options.minutes)) < 1:
-        rate = _rate(state, share)
-        parts = train_step(state, rate)
-        for name, value in parts.items():
-            sums[name] = sums.get(name, 0.0) + value
-        count += 1
-        if state.step % 50 == 0:
-            means = " ".join(f"{name} {value / count:.3f}" for name, value in sums.items())
-            print(f"step {state.step} {(time.monotonic() - start) / 60:.1f} min rate {rate:.1e} {means}", flush=True)
-            sums, count = {}, 0
-        if time.monotonic() - saved > 120:
-            saved = time.monotonic()
+def refuse_overwriting(folder: Path, resume: bool) -> None:
+    """Raises InputRefused where a new run would replace another, or where there is none to resume."""
+    if not resume and (folder / STATE).exists():
+        raise InputRefused(f"{folder} holds a run already.", "Continue it with --resume, or name another with --run.")
+    if resume and not (folder / STATE).exists():
+        raise InputRefused(f"{folder} holds no run to resume.", "Start it without --resume.")
+
+
+def make_optimizer(model: nn.Module, arguments: OptimizerArguments) -> torch.optim.AdamW:
+    """AdamW; no weight decay on biases and norms."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": arguments.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, arguments.rate, betas=(0.9, 0.99))
+
+
+@dataclass
+class _Clock:
+    """Minutes of the run; when something was last done."""
+
+    begin: float = field(default_factory=time.monotonic)
+    last: dict[str, float] = field(default_factory=dict)
+
+    def is_due(self, what: str, minutes: float) -> bool:
+        """Whether it is so long since `what` was done; then it counts as done now."""
+        now = time.monotonic()
+        if now - self.last.setdefault(what, self.begin) < 60 * minutes:
+            return False
+        self.last[what] = now
+        return True
+
+
+def fit(state: Setup, reporter: Reporter, stop: Stop, evaluate: Evaluate = quick_dice) -> None:
+    """Train until the budget is spent or nothing gets better; save and check on the way. Raises Cancelled when `stop`
+    is set, TrainingDiverged, OutputNotWritten."""
+    recipe, clock, before = state.recipe, _Clock(), state.minutes
+    while state.share < 1 and not _is_patience_spent(state):
+        if state.processes.any_of(stop.is_set()):
             save(state)
-        if time.monotonic() - checked > 60 * state.options.check_minutes:
-            checked = time.monotonic()
-            validate(state)
+            raise Cancelled(f"Stopped after step {state.step}; the state is saved.", "Continue it with --resume.")
+        rate = rate_at(state)
+        parts = train_step(state, rate)
+        state.minutes = state.processes.from_first(before + (time.monotonic() - clock.begin) / 60)
+        reporter.step(state.share, state.step, parts)
+        if state.step % recipe.run.log_steps == 0:
+            reporter.means(state.step, state.minutes, rate)
+            _follow_threads(state)
+        if state.processes.any_of(clock.is_due("check", recipe.budget.check_minutes) or _is_check_step(state)):
+            check(state, reporter, evaluate)
+        if clock.is_due("save", recipe.run.save_minutes):
+            _save_or_go_on(state, reporter)
+    if not _is_check_step(state):
+        check(state, reporter, evaluate)
     save(state)
-    validate(state)
 
 
-def _rate(state: Setup, share: float) -> float:
-    warm = min(1.0, (state.step + 1) / WARM_UP)
-    decay = state.options.decay
-    late = max(0.0, (share - (1 - decay)) / decay)
-    return float(state.options.rate * warm * (0.5 + 0.5 * math.cos(math.pi * min(late, 1.0))))
+def _is_check_step(state: Setup) -> bool:
+    every = state.recipe.budget.check_steps
+    return bool(every and state.step and state.step % every == 0)
+
+
+def _is_patience_spent(state: Setup) -> bool:
+    patience = state.recipe.budget.patience
+    return bool(patience) and state.waited >= patience
+
+
+def _follow_threads(state: Setup) -> None:
+    """The file `threads` in the run's folder changes the number of threads while training goes on."""
+    wish = state.folder / "threads"
+    if wish.is_file() and (text := wish.read_text().strip()).isdecimal():
+        torch.set_num_threads(max(1, int(text)))
+
+
+def rate_at(state: Setup) -> float:
+    """The learning rate of the next step: a linear start, and a cosine to zero over the last part of the budget."""
+    arguments = state.recipe.optimizer
+    warm = min(1.0, (state.begun + state.step + 1) / max(1, arguments.warm_up))
+    decay = arguments.decay
+    late = max(0.0, (state.share - (1 - decay)) / decay) if decay else 0.0
+    return float(arguments.rate * warm * (0.5 + 0.5 * math.cos(math.pi * min(late, 1.0))))
 
 
 def train_step(state: Setup, rate: float) -> dict[str, float]:
-    """One optimizer step on one batch; returns the loss parts."""
-    batch = state.batches.next()
+    """One step of the optimizer on the batches of `accumulate` steps of pictures; returns the loss parts."""
+    arguments = state.recipe.optimizer
+    batches = [batch for _ in range(arguments.accumulate) for batch in state.batches.next()]
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.model.train()
-    losses = batch_loss(state.model, batch)
     state.optimizer.zero_grad(set_to_none=True)
-    losses["total"].backward()
-    nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
-    state.optimizer.step()
+    pictures = sum(len(batch.images) for batch in batches)
+    rng = np.random.default_rng([state.recipe.run.seed, state.step, state.processes.rank])
+    sums: dict[str, float] = {}
+    for batch in batches:
+        batch = batch.to(state.processes.device)
+        losses = batch_loss(state.model, batch, rng, half=state.recipe.run.precision == "bf16")
+        share = len(batch.images) / pictures
+        (losses["total"] * share).backward()
+        for name, value in zip(losses, torch.stack(list(losses.values())).tolist(), strict=True):
+            sums[name] = sums.get(name, 0.0) + share * value
+    _update(state, arguments)
+    return sums
+
+
+def _update(state: Setup, arguments: OptimizerArguments) -> None:
+    """Clip, step, average. A step whose gradient is no number is left out; many in a row end the training."""
+    state.processes.average_gradients(state.model)
+    norm = nn.utils.clip_grad_norm_(state.model.parameters(), arguments.clip)
     state.step += 1
-    _average(state)
-    return {name: float(value.detach()) for name, value in losses.items()}
-
-
-def batch_loss(model: TextSam, batch: Batch) -> dict[str, torch.Tensor]:
-    """Loss parts of a batch, computed in bfloat16 where that is safe."""
-    with torch.autocast("cpu", torch.bfloat16):
-        embedding, high_res = model.encode_images(batch.images)
-        text = model.encode_texts(batch.texts)
-        prompts = SparsePrompts(batch.points, batch.labels, batch.masks, batch.has_mask)
-        pictures = (embedding.index_select(0, batch.index), high_res.index_select(0, batch.index))
-        decoded = model.decode(*pictures, text, batch.modality, prompts)
-        direct = dense_logits(model, high_res, batch)
-    parts = pair_loss(decoded, batch.target, batch.visible, batch.presence_known)
-    parts["dense"] = dense_loss(direct.float(), batch.dense_target)
-    return parts | {"total": parts["total"] + 0.7 * parts["dense"]}
-
-
-def dense_logits(model: TextSam, high_res: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Direct mask logits (q, h, w) of all dense names, picture by picture so that no features are copied."""
-    query = model.mask_decoder.query(model.encode_texts(batch.dense_names))
-    parts = []
-    for number, features in enumerate(high_res):
-        mine = query[batch.dense_index == number]
-        parts.append(torch.einsum("qc,chw->qhw", mine[:, 1:], features) * 0.25 + mine[:, :1, None])
-    return torch.cat(parts)
+    if not math.isfinite(float(norm)):
+        state.bad_steps += 1
+        if state.bad_steps >= MOST_BAD_STEPS:
+            message = f"The loss has been no number for {MOST_BAD_STEPS} steps, the last is step {state.step}."
+            raise TrainingDiverged(message, "Begin again from the saved state with a lower optimizer.rate.")
+        return
+    state.bad_steps = 0
+    state.optimizer.step()
+    if state.step % AVERAGE_EVERY == 0:
+        _average(state, arguments.average)
 
 
 @torch.no_grad()
-def _average(state: Setup) -> None:
-    keep = min(0.998, (state.step + 1) / (state.step + 20))
+def _average(state: Setup, kept: float) -> None:
+    age = state.begun + state.step
+    keep = min(kept, (age + 1) / (age + 20)) ** AVERAGE_EVERY
     for slow, fast in zip(state.average.state_dict().values(), state.model.state_dict().values(), strict=True):
         if slow.dtype.is_floating_point:
             slow.lerp_(fast, 1 - keep)
@@ -181,34 +300,77 @@ def _average(state: Setup) -> None:
             slow.copy_(fast)
 
 
+def check(state: Setup, reporter: Reporter, evaluate: Evaluate = quick_dice) -> None:
+    """Dice of the averaged weights on held-out cases; the best weights go to `best.pt` where patience is limited."""
+    dice = evaluate(state.average, state.held) if state.processes.is_first else {}
+    reporter.check(state.step, state.minutes, dice)
+    mean = state.processes.from_first(float(np.mean(list(dice.values()))) if dice else -1.0)
+    better = mean > state.best + LEAST_GAIN
+    state.waited = 0 if better else state.waited + 1
+    if better:
+        state.best = mean
+        if state.recipe.budget.patience and state.processes.is_first:
+            config = state.model.config.as_dict()
+            content = {"average": state.average.state_dict(), "step": state.step, "config": config}
+            write_tensors(state.folder / BEST, content)
+
+
 def save(state: Setup) -> None:
-    """Write the whole state atomically."""
-    target = state.options.run / "state.pt"
-    content = {
+    """Write the whole state atomically. Raises OutputNotWritten."""
+    if not state.processes.is_first:
+        return
+    content: dict[str, Any] = {
         "model": state.model.state_dict(), "average": state.average.state_dict(),
         "optimizer": state.optimizer.state_dict(), "step": state.step, "config": state.model.config.as_dict(),
+        "begun": state.begun, "minutes": state.minutes, "best": state.best, "waited": state.waited,
+        "torch_rng": torch.get_rng_state(),
     }
-    with atomic_write(target) as temporary:
-        torch.save(content, temporary)
+    write_tensors(state.folder / STATE, content)
 
 
-def _restore(state: Setup) -> None:
-    saved = torch.load(state.options.run / "state.pt", weights_only=True)
-    state.model.load_state_dict(saved["model"])
-    state.average.load_state_dict(saved["average"])
-    state.optimizer.load_state_dict(saved["optimizer"])
-    state.step = int(saved["step"])
+def _save_or_go_on(state: Setup, reporter: Reporter) -> None:
+    """Between times a full disk is a warning: the state of before is intact, and space may be there next time."""
+    try:
+        save(state)
+    except OutputNotWritten as error:
+        reporter.say(f"Warning: {error} Training goes on.")
 
 
-def validate(state: Setup) -> None:
-    """Dice of the averaged weights per set and structure on a part of dev, appended to `log.jsonl`."""
-    begin = time.monotonic()
-    results = quick_dice(state.average, state.dev)
-    line = {"step": state.step, "dice": results}
-    with (state.options.run / "log.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-    print(f"dev after step {state.step} ({time.monotonic() - begin:.0f} s)", json.dumps(results), flush=True)
+def restore(state: Setup, run: Path) -> None:
+    """Continue the state in a run's folder. Raises InputRefused."""
+    saved = _read_run(state, run)
+    state.step, state.begun = int(saved["step"]), int(saved.get("begun", 0))
+    state.minutes = float(saved.get("minutes", 0.0))
+    state.best, state.waited = float(saved.get("best", -1.0)), int(saved.get("waited", 0))
+    if "torch_rng" in saved:
+        torch.set_rng_state(saved["torch_rng"].cpu())
 
 
-if __name__ == "__main__":
-    main()
+def begin_with(state: Setup, start: Path) -> Sources:
+    """Begin with the weights of a bundle, or with weights and optimizer of another run; returns what those were trained
+    on. Raises InputRefused, ModelMissing."""
+    if (start / CONFIG).is_file():
+        info = read_info(start)
+        weights = load_network(info).state_dict()
+        for network in (state.model, state.average):
+            load_into(network, weights, start)
+        return Sources(info.trained_tiers, info.sources, () if info.trained_tiers else (info.licence,))
+    saved = _read_run(state, start)
+    state.begun = int(saved["step"]) + int(saved.get("begun", 0))
+    sources = read_sources(start)
+    if sources is None:
+        raise InputRefused(f"{start} does not tell what it was trained on.", "Begin with a run that has sources.json.")
+    return sources
+
+
+def _read_run(state: Setup, run: Path) -> dict[str, Any]:
+    path = run / STATE
+    saved = read_tensors(path, state.processes.device)
+    try:
+        load_into(state.model, saved["model"], path)
+        load_into(state.average, saved["average"], path)
+        state.optimizer.load_state_dict(saved["optimizer"])
+        int(saved["step"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputRefused(f"{path} is not the state of a training.", "Name the folder of another run.") from error
+    return saved

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 from pathlib import Path
 
@@ -11,14 +10,17 @@ import pytest
 import torch
 
 from medviewer.models.mask_decoder import BOX_FIRST, BOX_LAST, NEGATIVE, POSITIVE
-from medviewer.models.text_sam import Decoded, NetworkConfig, TextSam
+from medviewer.models.text_sam import Decoded, TextSam
 from training import train_text_sam
-from training.data.batches import Batch, BatchMaker
+from training.arguments import Recipe
+from training.data import batches
+from training.data.batches import Batch, BatchMaker, Prefetch, Share, StepMaker
 from training.data.dataset import Drawer, plane_slice
 from training.data.samples import Sample
 from training.data.sets import load_sets, structures
 from training.export import best_threshold
 from training.objectives.losses import pair_loss, soft_dice_loss
+from training.recipe import read_recipe
 from training.synthesis.label_maps import synthetic_picture
 from training.synthesis.phantoms import phantom_samples
 from training.transforms.clicks import draw_prompt
@@ -59,7 +61,7 @@ def test_drawn_prompts_are_true(samples: list[Sample]) -> None:
 def test_batches_fit_together(samples: list[Sample]) -> None:
     batch = BatchMaker(samples, list(structures()), 64, seed=2).make(4)
     pairs = len(batch.index)
-    assert batch.images.shape == (4, 2, 64, 64)
+    assert batch.images.shape == (4, 4, 64, 64)
     assert batch.target.shape == (pairs, 32, 32)
     assert len(batch.texts) == len(batch.names) == pairs
     assert batch.dense_target.shape[0] == len(batch.dense_names) == len(batch.dense_index)
@@ -104,6 +106,69 @@ def test_synthetic_pictures_follow_their_labels() -> None:
     assert np.median(contrasts) > 20
 
 
+def brain_maps() -> Sample:
+    """Slices of an elliptic brain: white matter (2) in cortex (3)."""
+    y, x = np.mgrid[-1:1:96j, -1:1:80j]
+    codes = np.where(np.hypot(y, x) < 0.6, 2, np.where(np.hypot(y, x) < 0.8, 3, 0)).astype(np.uint16)
+    label = np.repeat(codes[None], 12, 0)
+    config = load_sets()["mr3d/synthseg_label_maps"]
+    table = np.arange(1024)
+    tables = {name: np.isin(table, config.merge[name]) for name in ("white matter", "gray matter", "brain tumor")}
+    return Sample("maps", config, label, label, tables, synthesise=True)
+
+
+def test_tumours_are_planted_asked_for_and_drawn_where_they_are() -> None:
+    drawer = Drawer([brain_maps()], seed=0)
+    drawn = [drawer.draw() for _ in range(80)]
+    planted = [d for d in drawn if (d.label >= 900).sum() >= 12]
+    assert 0.1 < len(planted) / len(drawn) < 0.5
+    asked = [dict(d.prompts).get("brain tumor") for d in planted]
+    assert asked.count(True) > 0.3 * len(planted)
+    assert False not in asked
+    without = [dict(d.prompts).get("brain tumor") for d in drawn if not (d.label >= 900).any()]
+    assert False in without
+    assert True not in without
+
+
+def test_hearts_are_recoloured_at_their_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    label = np.zeros((1, 96, 96), np.uint16)
+    label[0, 20:70, 20:70] = 1
+    image = np.where(label, 180, 60).astype(np.uint8)
+    config = load_sets()["mr/cardiac_acdc"]
+    assert config.recolour == load_sets()["mr/heart_hvsmr2"].recolour == 0.4
+    sample = Sample("heart", config, image, label, {"left ventricle": np.array([False, True])})
+    calls = []
+    monkeypatch.setattr(batches, "recolour_labels", lambda p, c, r: calls.append(c.shape) or p)
+    maker = BatchMaker([sample], list(structures()), 64, seed=0)
+    maker.make(40)
+    assert 6 <= len(calls) <= 28
+    assert set(calls) == {(96, 96)}
+
+
+def test_what_is_drawn_depends_on_the_seed_and_the_step_alone(samples: list[Sample]) -> None:
+    shares = [Share("main", 1.0, ((64, 2),))]
+    first, second = (StepMaker(samples, list(structures()), 3, shares) for _ in range(2))
+    first.make(0)
+    (one,), (other,) = first.make(7), second.make(7)
+    assert torch.equal(one.images, other.images)
+    assert one.texts == other.texts
+    (beside,) = StepMaker(samples, list(structures()), 3, shares, rank=1).make(7)
+    assert not torch.equal(one.images, beside.images)
+
+
+def test_the_data_thread_tells_what_stopped_it(samples: list[Sample]) -> None:
+    maker = StepMaker(samples, list(structures()), 3, [Share("main", 1.0, ((64, 2),))])
+    maker.make = _broken  # type: ignore[method-assign]
+    source = Prefetch(maker)
+    with pytest.raises(ValueError, match="a defect"):
+        source.next()
+    source.close()
+
+
+def _broken(step: int) -> list[Batch]:
+    raise ValueError("a defect")
+
+
 def test_loss_rewards_the_right_mask() -> None:
     target = torch.zeros(2, 16, 16)
     target[0, 4:12, 4:12] = 1
@@ -115,22 +180,34 @@ def test_loss_rewards_the_right_mask() -> None:
     assert float(soft_dice_loss(right.logits, target)[0]) < 0.01
 
 
-def test_a_few_steps_learn_and_resume(samples: list[Sample], tmp_path: Path) -> None:
-    options = argparse.Namespace(rate=1e-3, run=tmp_path, minutes=1, size=64, pictures=4)
-    torch.manual_seed(0)
-    model = TextSam(NetworkConfig(size=64))
-    maker = BatchMaker(samples, list(structures()), 64, seed=0)
-    state = train_text_sam.Setup(
-        options, model, copy.deepcopy(model).eval(), train_text_sam._optimizer(model, 1e-3), _Fixed(maker.make(4)), []  # type: ignore[arg-type]
-    )
+def test_a_few_steps_learn_and_the_state_comes_back(samples: list[Sample], tmp_path: Path) -> None:
+    recipe = read_recipe("smoke", [f"run.folder={tmp_path}"])
+    state = setup_of(recipe, _Fixed(BatchMaker(samples, list(structures()), 64, seed=0).make(4)))
     losses = [train_text_sam.train_step(state, 1e-3)["total"] for _ in range(25)]
     assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:3])
+    state.minutes, state.best, state.waited = 1.5, 0.25, 1
     train_text_sam.save(state)
-    saved = {key: value.clone() for key, value in state.average.state_dict().items()}
-    state.average.load_state_dict(TextSam(NetworkConfig(size=64)).state_dict())
-    train_text_sam._restore(state)
-    assert state.step == 25
-    assert all(torch.equal(saved[key], value) for key, value in state.average.state_dict().items())
+    other = setup_of(recipe, state.batches)
+    train_text_sam.restore(other, tmp_path)
+    assert (other.step, other.minutes, other.best, other.waited) == (25, 1.5, 0.25, 1)
+    assert same_weights(state, other)
+    assert other.optimizer.state_dict()["state"].keys() == state.optimizer.state_dict()["state"].keys()
+
+
+def setup_of(recipe: Recipe, batches: train_text_sam.Source) -> train_text_sam.Setup:
+    torch.manual_seed(0)
+    model = TextSam(recipe.network)
+    optimizer = train_text_sam.make_optimizer(model, recipe.optimizer)
+    return train_text_sam.Setup(recipe, model, copy.deepcopy(model).eval(), optimizer, batches, [])
+
+
+def same_weights(one: train_text_sam.Setup, other: train_text_sam.Setup) -> bool:
+    pairs = ((one.model, other.model), (one.average, other.average))
+    return all(
+        torch.equal(first, second)
+        for a, b in pairs
+        for first, second in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    )
 
 
 class _Fixed:
@@ -139,8 +216,11 @@ class _Fixed:
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
 
-    def next(self) -> Batch:
-        return self.batch
+    def next(self) -> list[Batch]:
+        return [self.batch]
+
+    def close(self) -> None:
+        return None
 
 
 def test_threshold_finds_nearly_all_that_is_visible() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor
 from medviewer.models.preprocessing import to_input
 from medviewer.models.text_sam import MODALITIES
 
+from ..synthesis.cardiac import recolour_labels
 from ..synthesis.label_maps import synthetic_picture
 from ..transforms.clicks import PairPrompt, draw_prompt
 from ..transforms.intensity import hu_channels, random_intensity
@@ -28,7 +31,7 @@ MIN_VISIBLE = 8.0  # input pixels left after cropping for a structure to count a
 
 @dataclass
 class Batch:
-    """n pictures (n, 2, s, s) and p pairs; `index` (p,) says which picture a pair belongs to."""
+    """n pictures (n, 4, s, s) and p pairs; `index` (p,) says which picture a pair belongs to."""
 
     images: Tensor
     index: Tensor
@@ -46,6 +49,14 @@ class Batch:
     dense_names: list[str]
     dense_target: Tensor  # (q, s/2, s/2)
 
+    def to(self, device: torch.device) -> Batch:
+        """The batch with its tensors on a device."""
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, value in values.items():
+            if isinstance(value, Tensor):
+                values[name] = value.to(device)
+        return Batch(**values)
+
 
 class BatchMaker:
     """Draws batches; one random state, so one instance per thread."""
@@ -56,8 +67,14 @@ class BatchMaker:
         self.wording = Wording(names, self.rng)
         self.size = size
 
-    def make(self, pictures: int) -> Batch:
-        """One batch of `pictures` pictures with their pairs."""
+    def restart(self, *numbers: int) -> None:
+        """Draw from here on what these numbers give."""
+        restart(self.rng, 1, *numbers)
+        restart(self.drawer.rng, 2, *numbers)
+
+    def make(self, pictures: int, size: int | None = None) -> Batch:
+        """One batch of `pictures` pictures with their pairs, at another input size than usual if given."""
+        self.size = size or self.size
         images: list[Tensor] = []
         pairs: list[Pair] = []
         dense: list[tuple[int, str, Tensor]] = []
@@ -74,7 +91,7 @@ class BatchMaker:
         return self._collate(images, pairs, dense)
 
     def _picture(self, drawn: Drawn) -> tuple[Tensor, dict[str, Tensor]]:
-        """Input (2, s, s) and the masks (s, s) of all drawn names."""
+        """Input (4, s, s) and the masks (s, s) of all drawn names."""
         tables = drawn.sample.tables
         wanted = dict((*drawn.prompts, *drawn.dense))
         shown = [name for name, visible in wanted.items() if visible]
@@ -85,15 +102,19 @@ class BatchMaker:
         flip = 0.0 if drawn.plane == "sagittal" else drawn.sample.config.flip
         moved = sample(random_grid(rows, cols, self.size, self.rng, flip), channels)
         none = torch.zeros(self.size, self.size)
-        found = dict.fromkeys(wanted, none) | dict(zip(shown, moved[2:], strict=False))
-        return to_input(random_intensity(moved[:2], self.rng)), found
+        found = dict.fromkeys(wanted, none) | dict(zip(shown, moved[4:], strict=False))
+        return to_input(random_intensity(moved[:4], drawn.sample.config.modality, self.rng)), found
 
     def _channels(self, drawn: Drawn) -> Tensor:
         if drawn.sample.is_hu:
             return hu_channels(drawn.image, self.rng)
-        picture = synthetic_picture(drawn.label, self.rng) if drawn.sample.synthesise else drawn.image
-        unit = torch.from_numpy(np.ascontiguousarray(picture, np.float32) / 255.0)
-        return unit.expand(2, -1, -1)
+        if drawn.sample.synthesise:
+            picture = synthetic_picture(drawn.label, self.rng)
+            return torch.from_numpy(np.ascontiguousarray(picture, np.float32) / 255.0).expand(4, -1, -1)
+        unit = np.ascontiguousarray(drawn.image, np.float32) / 255.0
+        if self.rng.random() < drawn.sample.config.recolour:
+            return torch.from_numpy(recolour_labels(unit[0], drawn.label, self.rng)).expand(4, -1, -1)
+        return torch.from_numpy(unit)[[0, 0, 1, 2]]
 
     def _collate(self, images: list[Tensor], pairs: list[Pair], dense: list[tuple[int, str, Tensor]]) -> Batch:
         truths = torch.stack([pair[3] for pair in pairs])
@@ -131,24 +152,97 @@ def _text_alone(prompt: PairPrompt) -> bool:
     return prompt.use_text and prompt.mask is None and bool((prompt.labels < 0).all())
 
 
-class Prefetch:
-    """Makes batches on one background thread."""
+@dataclass(frozen=True)
+class Share:
+    """How one pool of samples enters a step: with what chance, how many pictures, at which input sizes."""
 
-    def __init__(self, maker: BatchMaker, pictures: int, ahead: int = 4) -> None:
-        self._queue: queue.Queue[Batch] = queue.Queue(ahead)
-        self._maker, self._pictures = maker, pictures
-        self._thread = threading.Thread(target=self._fill, daemon=True)
+    pool: str
+    chance: float
+    sizes: tuple[tuple[int, int], ...]  # (input side, pictures), one of them is drawn
+
+
+SHARES = (
+    Share("main", 1.0, ((256, 5), (192, 8), (192, 8))),
+    Share("x-ray", 0.3, ((320, 2),)),
+    Share("small", 0.25, ((128, 6),)),
+)
+
+
+class StepMaker:
+    """Draws the batches of one optimizer step: one of the main pool and, now and then, one of the others.
+
+    What is drawn depends on the seed and the number of the step alone, so a run that was stopped goes on with the very
+    pictures that it would have seen. `rank` is the number of the process: all draw from the same pools at the same
+    sizes, each its own pictures.
+    """
+
+    def __init__(
+        self, samples: Sequence[Sample], names: Sequence[str], seed: int, shares: Sequence[Share] = SHARES,
+        rank: int = 0,
+    ) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.seed, self.rank = seed, rank
+        pools = {s.pool for s in samples}
+        self.makers = {
+            share: BatchMaker([s for s in samples if s.pool == share.pool], names, share.sizes[0][0], seed)
+            for share in shares if share.pool in pools and share.chance > 0
+        }
+
+    def make(self, step: int) -> list[Batch]:
+        """One to three batches of the step of this number."""
+        restart(self.rng, self.seed, step)
+        for number, maker in enumerate(self.makers.values()):
+            maker.restart(self.seed, step, number, self.rank)
+        batches: list[Batch] = []
+        while not batches:
+            batches = list(self._draw())
+        return batches
+
+    def _draw(self) -> Iterator[Batch]:
+        for share, maker in self.makers.items():
+            if self.rng.random() < share.chance:
+                size, pictures = share.sizes[int(self.rng.integers(len(share.sizes)))]
+                yield maker.make(pictures, size)
+
+
+def restart(rng: np.random.Generator, *numbers: int) -> None:
+    """Put a generator into the state that these numbers give."""
+    rng.bit_generator.state = np.random.PCG64(np.random.SeedSequence(numbers)).state
+
+
+class Prefetch:
+    """Makes the batches of the next steps on one background thread, from step `first` on."""
+
+    def __init__(self, maker: StepMaker, first: int = 0, ahead: int = 4) -> None:
+        self._queue: queue.Queue[list[Batch] | BaseException] = queue.Queue(ahead)
+        self._maker = maker
+        self._first = first
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._fill, name="training data", daemon=True)
         self._thread.start()
 
     def _fill(self) -> None:
-        while True:
-            self._queue.put(self._maker.make(self._pictures))
+        step = self._first
+        try:
+            while not self._closed.is_set():
+                self._put(self._maker.make(step))
+                step += 1
+        except BaseException as error:  # told to whoever waits for the batches
+            self._put(error)
 
-    def next(self) -> Batch:
-        """The next batch. Raises RuntimeError if the background thread died."""
-        while True:
-            try:
-                return self._queue.get(timeout=5)
-            except queue.Empty:
-                if not self._thread.is_alive():
-                    raise RuntimeError("the data thread stopped") from None
+    def _put(self, item: list[Batch] | BaseException) -> None:
+        while not self._closed.is_set():
+            with contextlib.suppress(queue.Full):
+                return self._queue.put(item, timeout=0.2)
+
+    def next(self) -> list[Batch]:
+        """The next step's batches. Raises what stopped the background thread."""
+        item = self._queue.get()
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    def close(self) -> None:
+        """End the background thread; what it made is forgotten."""
+        self._closed.set()
+        self._thread.join(timeout=60)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..synthesis.label_maps import random_anatomy
+from ..synthesis.lesions import OEDEMA
 from ..synthesis.phantoms import phantom_samples
 from .samples import Sample, in_validation, load_sample, read_rows
 from .sets import SetConfig, load_sets
@@ -17,13 +21,16 @@ from .sets import SetConfig, load_sets
 PLANES = ("axial", "coronal", "sagittal")
 PLANE_SHARE = (0.7, 0.15, 0.15)
 Prompts = tuple[tuple[str, bool], ...]
+PROMPTS = 2  # per picture
+TUMOUR = "brain tumor"  # what a planted tumour is trained as
 SEEN_PIXELS = 12  # a structure with fewer pixels in a slice is not drawn as visible, nor as absent
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """One picture drawn for training: codes and intensities (rows, cols), and (name, visible) prompts; `dense` are
-    further names known to be visible or absent, for the encoder alone."""
+    """One picture drawn for training: codes (rows, cols), intensities (3, rows, cols) of the slice and of those before
+    and behind it (the slice again where there are none), and (name, visible) prompts; `dense` are further names known
+    to be visible or absent, for the encoder alone."""
 
     sample: Sample
     image: NDArray[np.generic]
@@ -33,22 +40,44 @@ class Drawn:
     dense: tuple[tuple[str, bool], ...] = ()
 
 
-def load_all(data: Path, phantoms: int) -> tuple[list[Sample], list[Sample]]:
-    """(training, validation) samples of every `train` row, and generated phantoms (training only)."""
+def load_all(
+    data: Path, phantoms: int, tiers: Sequence[str] = (), only: Sequence[str] = (), share: float = 1.0
+) -> tuple[list[Sample], list[Sample]]:
+    """(training, validation) samples of every `train` row of the licence tiers (empty: all) and sets (empty: all), and
+    generated phantoms (training only). `share`: a fixed part of the training rows of each set; the validation rows stay
+    the same. Raises InputRefused for a row that cannot be used."""
     sets = load_sets()
-    rows = read_rows(data, "train")
-    counts: dict[str, int] = defaultdict(int)
-    for row in rows:
-        counts[row["set"]] += 1
-    kept: list[Sample] = []
-    held: list[Sample] = []
-    for row in rows:
-        if row["set"] in sets:
-            sample = load_sample(data, row, sets[row["set"]])
-            (held if in_validation(row["path"], counts[row["set"]]) else kept).append(sample)
+    chosen, checking = choose_rows(data, tiers, only, share)
+    kept = [load_sample(data, row, sets[row["set"]]) for row in chosen]
+    held = [load_sample(data, row, sets[row["set"]]) for row in checking]
     if "phantom" in sets and phantoms:
         kept += phantom_samples(sets["phantom"], range(1, phantoms + 1))
     return kept, held
+
+
+def choose_rows(
+    data: Path, tiers: Sequence[str] = (), only: Sequence[str] = (), share: float = 1.0
+) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """The manifest's (training, validation) rows that `load_all` reads."""
+    by_set: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for row in read_rows(data, "train", tiers):
+        if not only or row["set"] in only:
+            by_set[row["set"]].append(row)
+    kept: list[dict[str, str]] = []
+    held: list[dict[str, str]] = []
+    for name in load_sets():
+        rows = by_set[name]
+        checking = [row for row in rows if in_validation(row["path"], len(rows))]
+        held += checking
+        kept += fixed_share([row for row in rows if row not in checking], share)
+    return kept, held
+
+
+def fixed_share(rows: Sequence[dict[str, str]], share: float) -> list[dict[str, str]]:
+    """At least one of the rows, the same ones whenever asked; those of a smaller share are among those of a larger."""
+    order = sorted(rows, key=lambda row: zlib.crc32(f"share {row['path']} {row['label_path']}".encode()))
+    taken = {id(row) for row in order[: math.ceil(share * len(rows))]}
+    return [row for row in rows if id(row) in taken]
 
 
 def plane_slice(array: NDArray[np.generic], plane: str, index: int) -> NDArray[np.generic]:
@@ -80,7 +109,7 @@ class Drawer:
         return showing
 
     def draw(self) -> Drawn:
-        """One picture with up to two prompts."""
+        """One picture with up to PROMPTS prompts."""
         group = str(self.rng.choice(self.names, p=self.weights))
         showing = self.showing[group]
         if not showing or self.rng.random() < 0.1:
@@ -101,9 +130,23 @@ class Drawer:
                 choices = self.seen[id(sample)][wanted][axis]
                 index = int(choices[self.rng.integers(len(choices))]) if len(choices) else index
         label = plane_slice(sample.label, plane, index)
-        image = label if sample.synthesise else plane_slice(sample.image, plane, index)
+        if sample.synthesise and sample.config.tumours:
+            label = random_anatomy(label, self.rng, sample.config.tumours)
+            if self.rng.random() < 0.5 and int(label.max()) >= OEDEMA:
+                wanted = TUMOUR  # one of a dozen structures of the slice: it would rarely be asked for
+        image = label[None] if sample.synthesise else self._with_neighbours(sample, plane, index)
         prompts, dense = self._prompts(sample, label, wanted)
         return Drawn(sample, image, label, prompts, plane, dense)
+
+    def _with_neighbours(self, sample: Sample, plane: str, index: int) -> NDArray[np.generic]:
+        """(3, rows, cols): the slice, and those a few voxels before and behind it in random order; or thrice the slice,
+        as it is where the scan has none."""
+        last = sample.label.shape[PLANES.index(plane)] - 1
+        step = int(self.rng.integers(1, 4)) * (1 if self.rng.random() < 0.5 else -1)
+        if not sample.is_volume or self.rng.random() < 0.25:
+            step = 0
+        numbers = [index, min(max(index - step, 0), last), min(max(index + step, 0), last)]
+        return np.stack([plane_slice(sample.image, plane, n) for n in numbers])
 
     def _prompts(self, sample: Sample, label: NDArray[np.generic], wanted: str | None) -> tuple[Prompts, Prompts]:
         counts = np.bincount(label.reshape(-1))
@@ -115,11 +158,11 @@ class Drawer:
         absent = self._absent(sample.config, sizes)
         if wanted is not None and sizes.get(wanted, 0) == 0:  # a slice beyond the structure's end
             absent = [wanted, *(name for name in absent if name != wanted)]
-        second = 2 if self.rng.random() < 0.4 else 1
+        second = 2 if self.rng.random() < 0.35 else 1
         chosen = [(name, True) for name in visible[:second]] + [(name, False) for name in absent]
         known = [n for n in self._annotated(sample.config, sizes) if sizes.get(n, 0) == 0][:4]
         dense = [(name, True) for name in visible[:8]] + [(name, False) for name in (*known, *absent[:2])]
-        return tuple(chosen[:2]), tuple(dict(dense).items())
+        return tuple(chosen[:PROMPTS]), tuple(dict(dense).items())
 
     def _annotated(self, config: SetConfig, sizes: dict[str, int]) -> list[str]:
         """Structures whose absence from the slice is known to be true, in random order."""

@@ -25,6 +25,8 @@ class SetConfig:
     flip: float
     lung_rule: bool
     elsewhere: tuple[str, ...]  # structures known not to be there (other part of the body, or modality)
+    tumours: float = 0.0  # chance of a tumour planted into a label map
+    recolour: float = 0.0  # chance of another contrast between the labelled regions
 
     def values(self, labels: Mapping[int, str]) -> dict[str, list[int]]:
         """Trained name to the mask values that make it up, for one row's `labels` (mask value to label)."""
@@ -78,6 +80,8 @@ def _set(name: str, fields: dict[str, object], places: Mapping[str, frozenset[st
         lung_rule=bool(fields.get("lung_rule", False)),
         flip=float(str(fields.get("flip", 0.12))),
         elsewhere=tuple(sorted(_elsewhere(str(fields["modality"]), shows, throughout, places))),
+        tumours=float(str(fields.get("tumours", 0.0))),
+        recolour=float(str(fields.get("recolour", 0.0))),
     )
 
 

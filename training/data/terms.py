@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medviewer.core.terminology import Terminology
+from medviewer.core.user_terms import Entry, user_entry, user_term_id
 
 from .samples import Sample
 from .sets import CONFIG, structures
@@ -56,6 +57,20 @@ def describe_terms(
                 "text": name, "results": measured, "parts": config["parts"].get(name, 0),
                 "regions": sorted(places[name]), "note": "",
             }
+    for name in sorted(set(counts) - set(places)):
+        found = terminology.find(name)
+        entries[found.term.id if found else user_term_id(name)] = {
+            "text": name, "results": {m: {"dice": None, "n": 0} for m in sorted(counts[name])}, "parts": 0,
+            "regions": [], "note": "",
+        }
     for other, answer in config["answered_by"].items():
-        entries[other] = entries[term_id(answer["name"], terminology)] | {"note": answer["note"]}
+        trained = entries.get(term_id(answer["name"], terminology))
+        if trained is not None:
+            entries[other] = trained | {"note": answer["note"]}
     return entries
+
+
+def user_terms(counts: dict[str, dict[str, int]], terminology: Terminology) -> list[Entry]:
+    """What the bundle says of trained names that are no terms of the terminology, under "user_terms"."""
+    own = sorted(set(counts) - set(structures()))
+    return [user_entry(name, counts[name]) for name in own if terminology.find(name) is None]

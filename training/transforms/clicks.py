@@ -10,8 +10,9 @@ from torch import Tensor
 
 from medviewer.models.mask_decoder import BOX_FIRST, BOX_LAST, NEGATIVE, NOT_A_POINT, POSITIVE
 
-SLOTS = 3  # sparse prompts per pair; unused ones are filled up
+SLOTS = 4  # sparse prompts per pair; unused ones are filled up
 MASK_LOGIT = 4.0
+LEAST_ERROR = 6  # pixels of the decoder's grid that are worth a click
 
 
 class PairPrompt:
@@ -88,6 +89,42 @@ def _correction(prompt: PairPrompt, mask: NDArray[np.bool_], rng: np.random.Gene
         prompt.add(*click, label)
     prompt.mask = mask_logits(torch.from_numpy(wrong))
     prompt.use_text = rng.random() < 0.7
+
+
+def correction(
+    logits: Tensor, truth: Tensor, before: tuple[NDArray[np.float32], NDArray[np.int64]], rng: np.random.Generator
+) -> PairPrompt | None:
+    """The prompt with which a reader corrects a prediction: one more click near the middle of the largest error, and
+    the prediction as the earlier mask. logits, truth (s/2, s/2); `before`: the pair's points and labels. None where
+    there is nothing worth a click."""
+    mask, wanted = (logits > 0).numpy(), (truth > 0.5).numpy()
+    place = _worst_place(mask, wanted, rng)
+    if place is None:
+        return None
+    prompt = PairPrompt()
+    prompt.points, prompt.labels = before[0].copy(), before[1].copy()
+    if not (prompt.labels == NOT_A_POINT).any():
+        prompt.points[:-1], prompt.labels[:-1] = prompt.points[1:].copy(), prompt.labels[1:].copy()
+        prompt.labels[-1] = NOT_A_POINT
+    row, column = place
+    prompt.add(2.0 * column + 0.5, 2.0 * row + 0.5, POSITIVE if wanted[row, column] else NEGATIVE)
+    prompt.mask = (torch.from_numpy(mask).float() * 2 - 1) * MASK_LOGIT
+    return prompt
+
+
+def _worst_place(
+    mask: NDArray[np.bool_], truth: NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[int, int] | None:
+    """The innermost pixel of the largest error, or one around it."""
+    pieces, count = ndimage.label(mask != truth)
+    sizes = np.bincount(pieces.reshape(-1))
+    if count == 0 or sizes[1:].max() < LEAST_ERROR:
+        return None
+    error = np.pad(pieces == 1 + int(np.argmax(sizes[1:])), 1)
+    depth = ndimage.distance_transform_cdt(error)[1:-1, 1:-1]
+    places = np.flatnonzero(depth >= (depth.max() if rng.random() < 0.5 else max(1, 0.5 * depth.max())))
+    row, column = divmod(int(places[rng.integers(len(places))]), mask.shape[1])
+    return row, column
 
 
 def mask_logits(mask: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""One file per table of the evaluation; `training.evaluate` puts them together."""
