@@ -1,4 +1,4 @@
-"""From what a user types to what is asked: splitting, negation, side, structure. English and German."""
+"""From what a user types to what is asked: splitting, negation, side, structure. English, German, some French."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from medviewer.core.terminology_text import BOTH, CARRIERS, LEFT, NEGATIONS, RIG
 MAX_CHARACTERS = 2_000
 MAX_PROMPTS = 200
 _SIDES = frozenset((LEFT, RIGHT, BOTH))
-_JOINED_SIDES = re.compile(r"\b(and|und|both|beide\w*|or|oder|bds|bilateral\w*)\b|[&+/]")
+_JOINED_SIDES = re.compile(r"\b(and|und|et|both|beide\w*|deux|or|oder|ou|bds|bilateral\w*)\b|[&+/]")
 _NEGATION_WORD = re.compile(r"w/o|[^\W\d_]+", re.IGNORECASE)
 
 

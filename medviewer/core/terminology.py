@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from medviewer.core.terminology_completion import Offers
+from medviewer.core.terminology_reading import LooseReading
 from medviewer.core.terminology_term import Code, IntensityRange, Laterality, Side, Term
 from medviewer.core.terminology_text import (
     BOTH,
@@ -28,6 +29,8 @@ __all__ = ["Code", "IntensityRange", "Laterality", "Side", "Term", "TermMatch", 
 
 Key = tuple[str, ...]
 _SIDE_WORDS = (LEFT, RIGHT, BOTH)
+_DOUBLED = re.compile(r"([a-z])\1")
+_PLURAL = re.compile(r"[^isu]s$")
 _MOST_WORDS = 16  # longer wordings are sentences, not misspelt names
 _ENGLISH_SIDES = ("left", "right", "both", "lt", "rt", "l", "r", "bilateral")
 
@@ -64,7 +67,11 @@ class Terminology:
         for term in self._terms.values():
             self._add(term)
         self._known = self._words | set(known_words)
+        self._by_length: dict[int, list[str]] = {}
+        for joined in self._joined:
+            self._by_length.setdefault(len(joined), []).append(joined)
         self._offers = Offers(self._terms.values())
+        self._loose_reading = LooseReading(self._terms.values())
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Terminology:
@@ -103,7 +110,7 @@ class Terminology:
         """
         for spelled in spellings(text):
             words = tokens(spelled)
-            match = self._exact(words) or self._mended(words) or self._mended_whole(words)
+            match = self._exact(words) or self._loose(words) or self._mended(words) or self._mended_whole(words)
             if match:
                 return match
         return None
@@ -130,32 +137,31 @@ class Terminology:
         sided += [(w, side) for w, side in term.sided_synonyms.items()]
         for wording, side in sided:
             for spelled in spellings(wording):
-                self._index(term, side, tokens(spelled))
+                self._index(term, side, tokens(spelled), wording not in term.aliases)
 
-    def _index(self, term: Term, side: Side | None, words: Key) -> None:
+    def _index(self, term: Term, side: Side | None, words: Key, teaches: bool) -> None:
+        """`teaches`: its words count as rightly spelt; a data set's label ("Cerebelum") does not teach."""
         key = key_of(words)
         owner = self._keys.setdefault(key, (term, side))
         if owner[0].id != term.id:
             raise ValueError(f"{' '.join(words)!r} is claimed by {owner[0].id} and {term.id}")
         self._joined.setdefault("".join(words), (term, side))
-        for word in words:
+        for word in words if teaches else ():
             self._words.add(word)
             self._stems.add(stem(word))
-            if len(word) >= 5 and word not in _SIDE_WORDS:
+            if len(word) >= 4 and word not in _SIDE_WORDS:
                 self._vocabulary.setdefault(word[0], set()).add(word)
 
     def _exact(self, words: Key) -> TermMatch | None:
         """Sides inside the name first; then the wording without its sides."""
-        hit = self._look_up(words)
-        if hit:
-            return TermMatch(hit[0], hit[1])
-        given = {word for word in words if word in _SIDE_WORDS}
-        if not given:
+        return _matched(words, self._look_up)
+
+    def _loose(self, words: Key) -> TermMatch | None:
+        """The same by equal words; told as a correction."""
+        if len(words) > _MOST_WORDS:
             return None
-        hit = self._look_up(tuple(word for word in words if word not in _SIDE_WORDS))
-        if hit is None:
-            return None
-        return _with_side(hit, given)
+        match = _matched(self._loose_reading.apart(words), self._loose_reading.look_up)
+        return replace(match, corrected=" ".join(filter(None, (match.side, match.term.name)))) if match else None
 
     def _look_up(self, words: Key) -> tuple[Term, Side | None] | None:
         return self._keys.get(key_of(words)) or self._joined.get("".join(words))
@@ -170,7 +176,7 @@ class Terminology:
         wordings: list[Key] = [()]
         for choice in choices:
             wordings = [(*head, word) for head in wordings for word in choice][:64]
-        matches = [(wording, match) for wording in wordings if (match := self._exact(wording))]
+        matches = [(wording, match) for wording in wordings if (match := self._exact(wording) or self._loose(wording))]
         if len({(m.term.id, m.side) for _, m in matches}) != 1:
             return None
         wording, match = matches[0]
@@ -179,12 +185,13 @@ class Terminology:
     def _mended_whole(self, words: Key) -> TermMatch | None:
         """Words written apart or together, with one slip ("gal bladder"); never where every word is known."""
         content = tuple(word for word in words if word not in CARRIERS and word not in _SIDE_WORDS)
-        if all(word in self._known or stem(word) in self._stems for word in content):
+        if all(self._is_word(word) for word in content):
             return None
         whole = "".join(content)
         if len(whole) < 9 or len(words) > _MOST_WORDS:
             return None
-        near = {known for known in self._joined if is_typo(whole, known) and distance(whole, known, 1) <= 1}
+        alike = [known for size in (-1, 0, 1) for known in self._by_length.get(len(whole) + size, ())]
+        near = {known for known in alike if is_typo(whole, known) and distance(whole, known, 1) <= 1}
         hits = {self._joined[known][0].id: known for known in near if self._joined[known][1] is None}
         if len(hits) != 1:
             return None
@@ -199,11 +206,32 @@ class Terminology:
         )
 
     def _choices(self, word: str) -> Key:
-        if word in SIDE_OF or word in self._known or stem(word) in self._stems or len(word) < 4:
+        if word in SIDE_OF or len(word) < 4 or self._is_word(word):
             return (word,)
+        single = _DOUBLED.sub(r"\1", word)
+        if single != word and len(single) >= 3 and stem(single) in self._stems:
+            return (single,)
+        swapped = {f"{word[:n]}{word[n + 1]}{word[n]}{word[n + 2:]}" for n in range(1, len(word) - 1)}
+        right = tuple(w for w in swapped if w in self._words or (len(w) > 4 and w.removesuffix("s") in self._words))
+        if len(right) == 1:
+            return right
+        return self._slips(word) or (self._slips(word[:-1]) if _PLURAL.search(word) else ()) or (word,)
+
+    def _is_word(self, word: str) -> bool:
+        return word in self._known or stem(word) in self._stems or self._loose_reading.is_compound(word)
+
+    def _slips(self, word: str) -> Key:
         near = self._vocabulary.get(word[0], set()) | self._vocabulary.get(word[1], set())
-        found = tuple(sorted(known for known in near if is_typo(word, known)))
-        return found[:8] or (word,)
+        return tuple(sorted(known for known in near if is_typo(word, known)))[:8]
+
+
+def _matched(words: Key, look_up: Callable[[Key], tuple[Term, Side | None] | None]) -> TermMatch | None:
+    hit = look_up(words)
+    if hit:
+        return TermMatch(hit[0], hit[1])
+    given = {word for word in words if word in _SIDE_WORDS}
+    hit = look_up(tuple(word for word in words if word not in _SIDE_WORDS)) if given else None
+    return _with_side(hit, given) if hit else None
 
 
 def _with_side(hit: tuple[Term, Side | None], given: set[str]) -> TermMatch | None:

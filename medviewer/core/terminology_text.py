@@ -6,13 +6,16 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from medviewer.core.terminology_words import IRREGULAR
+
 LEFT, RIGHT, BOTH = "left", "right", "both"
 _SIDES = {
-    LEFT: "left l lt lft links li linke linker linkes linken linkem lhs sinister sinistra sinistrum sin lfet letf",
+    LEFT: "left l lt lft links li linke linker linkes linken linkem lhs sinister sinistra sinistrum sin lfet letf "
+    "gauche gauches",
     RIGHT: "right r rt rght rechts re rechte rechter rechtes rechten rechtem rhs dexter dextra "
-    "dextrum dext rigth rihgt",
+    "dextrum dext rigth rihgt droit droite droits droites",
     BOTH: "both beide beiden beider beides beidem beidseits beidseitig beidseitige beidseitiger bds "
-    "bilateral bilaterally bilaterale bilateraler bilaterales bilateralen bilat",
+    "bilateral bilaterally bilaterale bilateraler bilaterales bilateralen bilat deux two zwei beiderseits",
 }
 SIDE_OF = {word: side for side, words in _SIDES.items() for word in words.split()}
 _SIDED = re.compile(r"(left|links|right|rechts)(sided?|seitig\w*|hand)$")
@@ -24,7 +27,11 @@ could would see view want i to look looking at for locate give detect identify e
 these those
 it its my our his her patient patients scan image picture ct mr mri here there now and in on from s side sided
 hand mask
-contour whole entire complete all any do does have has visible structure
+contour whole entire complete all any do does have has visible structure structures
+each every only just also again help know like label trace delineate annotate visualize visualise color colour
+overlay isolate present reveal measure compute calculate size volume within inside thanks thank sides
+lie lies located location position situated seen shown appears depict radiograph xray film
+slice slices study ultrasound sonogram
 zeige zeig zeigen mir die der das den dem des bitte wo ist sind finde finden suche suchen markiere
 markieren segmentiere
 segmentieren segmentier stelle stell dar darstellen einen eine ein einem einer eines kannst kann du sie ich
@@ -32,9 +39,13 @@ moechte mochte
 will sehen und im am an auf vom von zur zum bild seite seitig ganze ganzen ganzer ganzes gesamte gesamten
 gesamter gesamtes
 komplette umrande umreisse hervorheben bei diesem dieser dieses hier mal patienten patientin
+anzeigen anzeige alle aller allen jede jeder jedes jeden nur auch visualisiere visualisieren einzeichnen abgrenzen
+roentgenbild aufnahme ultraschall schnitt seiten einfaerben zeichne messe messen groesse volumen innerhalb danke
 """
 _NEGATION_WORDS = """
 no not without none never absent excluding except kein keine keinen keinem keiner keines ohne nicht ausser
+absence lacking lacks missing exclude nor neither cannot nichts nie niemals weder fehlend fehlende fehlender fehlendes
+sans pas aucun aucune sauf
 """
 CARRIERS = frozenset(_CARRIER_WORDS.split())
 NEGATIONS = frozenset(_NEGATION_WORDS.split())
@@ -54,11 +65,14 @@ _NAME = r"(hwk|hw|c|bwk|bw|th|t|d|lwk|lw|l|swk|s)"
 _DISC = re.compile(rf"\b{_NAME}\s*(\d{{1,2}})\s*[/\-–]\s*{_NAME}?\s*(\d{{1,2}})\b")
 _LEVEL = re.compile(rf"\b{_NAME}\s*(\d{{1,2}})\b")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
+_LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss"})
+_XRAY = re.compile(r"\bx[ -]rays?\b")
+_ELIDED = re.compile(r"\b[ld]'(?=[a-z])")  # French "l'aorte" names no side
 
 
 def fold(text: str, spell_umlauts: bool = True) -> str:
     """Lower case without diacritics; umlauts as ae, oe, ue (or as a, o, u)."""
-    text = unicodedata.normalize("NFC", text).lower().replace("ß", "ss")
+    text = unicodedata.normalize("NFC", text).lower().translate(_LIGATURES)
     if spell_umlauts:
         text = text.translate(_UMLAUTS)
     stripped = unicodedata.normalize("NFKD", text)
@@ -73,7 +87,8 @@ def spellings(text: str) -> tuple[str, ...]:
 
 def tokens(folded: str) -> tuple[str, ...]:
     """Words of a folded text in order, with levels ("l3", "l4l5") and sides ("left", "right", "both") made uniform."""
-    text = folded.replace("w/o", " without ").replace("’", "'")
+    text = _ELIDED.sub(" ", folded.replace("w/o", " without ").replace("’", "'"))
+    text = _XRAY.sub("xray", text)
     text = _LEVEL.sub(_level, _DISC.sub(_disc, text))
     return tuple(_uniform(word) for word in re.findall(r"[a-z0-9]+", text))
 
@@ -108,8 +123,12 @@ def stem(word: str) -> str:
     """A word without plural and case endings, the same for singular and plural; not itself a word."""
     if any(c.isdigit() for c in word):
         return word
+    if word in IRREGULAR:
+        return stem(IRREGULAR[word])
     if word.endswith("ae") and len(word) > 4:
         word = word[:-1]
+    if word.endswith("i") and len(word) > 4:  # nuclei, thalami
+        return word[:-1] + "us"
     while True:
         shorter = _shorten(word)
         if shorter == word:
@@ -158,17 +177,30 @@ def distance(a: str, b: str, limit: int) -> int:
 
 
 def is_typo(word: str, known: str) -> bool:
-    """Whether `word` may be a slip for `known`: one edit from 5 letters, two from 9; never inter- for intra-."""
-    limit = 2 if min(len(word), len(known)) >= 9 else 1 if len(known) >= 5 else 0
-    if limit == 0 or len(word) < 4 or any(c.isdigit() for c in word + known):
+    """Whether `word` may be a slip for `known`: one edit from 5 letters, two from 9, in 4 only two inner letters
+    swapped, or written as it sounds; never inter- for intra-."""
+    if abs(len(word) - len(known)) > 2 or min(len(word), len(known)) < 4 or not (word + known).isalpha():
         return False
+    limit = 2 if min(len(word), len(known)) >= 9 else 1
+    if len(known) == 4:
+        return word[0] == known[0] and sorted(word) == sorted(known) and distance(word, known, 1) <= 1
     if word[0] != known[0] and word[:2] != known[1::-1]:
         return False
     if _prefix(word) != _prefix(known):
-        return False
+        limit = 1 if "" in (_prefix(word), _prefix(known)) and word[:3] == known[:3] else 0
+    if len(known) >= 6 and _sound(word) == _sound(known):
+        return True
     edits = distance(word, known, limit)
     two_others = len(word) == len(known) and sum(a != b for a, b in zip(word, known, strict=True)) == 2 == edits
     return edits <= limit and not two_others  # two letters for two others is another word: Femurkopf, Fetuskopf
+
+
+def _sound(word: str) -> str:
+    """A word as it is heard: no doubled letters, ph as f, y as i, k as c, a final -le, -el, -al alike."""
+    for written, heard in (("ph", "f"), ("th", "t"), ("rh", "r"), ("y", "i"), ("k", "c"), ("ae", "e"), ("oe", "e")):
+        word = word.replace(written, heard)
+    word = re.sub(r"(.)\1", r"\1", word)
+    return re.sub(r"(le|al|el)$", "l", word)
 
 
 def _prefix(word: str) -> str:
