@@ -14,7 +14,7 @@ from medviewer.core.volume import Volume
 from medviewer.io.dicom_geometry import rounding_allowance
 from medviewer.io.dicom_seg_read import group_of
 from medviewer.io.dicom_seg_sources import frames_used
-from medviewer.io.dicom_seg_terms import ARTIFICIAL_INTELLIGENCE, SIDES, Code, codes_of, label_of
+from medviewer.io.dicom_seg_terms import ARTIFICIAL_INTELLIGENCE, SIDES, Code, codes_of, label_of, terms_note
 from medviewer.io.label_sidecar import TermMap
 
 _SEG_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -109,6 +109,8 @@ def _segment(item: Any, number: int, segment: Segment, terms: TermMap) -> Iterat
         yield f"is not marked {segment.provenance.algorithm}"
     if _MARK not in _text(item, "SegmentDescription"):
         yield "does not say that it is not verified"
+    if terms_note(segment) not in _text(item, "SegmentDescription"):
+        yield "does not name its model and what that may be used for"
     yield from _codes(item, segment, terms)
     if segment.provenance.algorithm != "MANUAL":
         yield from _algorithm(item)

@@ -203,7 +203,15 @@ def _origin(item: Any) -> Provenance:
     kind: AlgorithmType = next((k for k in get_args(AlgorithmType) if k == stated), "SEMIAUTOMATIC")
     identification = (item.get("SegmentationAlgorithmIdentificationSequence") or [{}])[0]
     name = str(identification.get("AlgorithmName") or item.get("SegmentAlgorithmName") or "")
-    return Provenance(kind, line(name), line(str(identification.get("AlgorithmVersion") or "")))
+    version = line(str(identification.get("AlgorithmVersion") or ""))
+    return Provenance(kind, line(name), version, licence=_licence(identification))
+
+
+def _licence(identification: Any) -> str:
+    """What our own writer says among the parameters of what the model's weights may be used for."""
+    parts = str(identification.get("AlgorithmParameters") or "").split("; ")
+    stated = next((part for part in parts if part.startswith("licence=")), "")
+    return line(stated.removeprefix("licence="), 400) if stated else ""
 
 
 def _color(item: Any) -> tuple[int, int, int]:

@@ -10,6 +10,7 @@ from medviewer.core.provenance import Provenance
 from medviewer.core.segmentation import Segment
 from medviewer.core.volume import Volume
 from medviewer.io.dicom_seg_text import LONG_TEXT, block, line
+from medviewer.io.export_notes import licence_note
 from medviewer.io.label_sidecar import CodeLike, TermMap
 
 AI_MARK = "AI segmentation, not verified"
@@ -19,6 +20,7 @@ TISSUE: Code = ("85756007", "SCT", "Tissue")
 SIDES: dict[str, Code] = {"left": ("7771000", "SCT", "Left"), "right": ("24028007", "SCT", "Right")}
 ARTIFICIAL_INTELLIGENCE: Code = ("123110", "DCM", "Artificial Intelligence")
 _LONGEST_PARAMETER = 4000  # bytes of one algorithm parameter: a prompt of 2,000 characters fits
+_LONGEST_TERMS = 400  # bytes of what a model's weights may be used for
 _LARGEST_UUID = 1 << 128
 
 
@@ -62,6 +64,7 @@ def note_of(segment: Segment, volume: Volume) -> str:
     """What a reader must know of a segment: its Segment Description, at most 1,024 bytes."""
     manual = segment.provenance.algorithm == "MANUAL"
     notes = ["Drawn by hand, not verified" if manual else AI_MARK]
+    notes += [terms_note(segment)] if terms_note(segment) else []
     notes += [f"incomplete: cut at the {', '.join(segment.cut_edges)} edge"] if segment.incomplete else []
     if not segment.mask.any():
         notes.append("empty" if manual else "empty: not found by the model")
@@ -70,6 +73,11 @@ def note_of(segment: Segment, volume: Volume) -> str:
     whole = " ".join(segment.name.split())
     notes += [f"name in full: {segment.name}"] if line(segment.name) != whole else []
     return block("; ".join(notes))
+
+
+def terms_note(segment: Segment) -> str:
+    """The model that drew a segment and what that may be used for, as the description holds it; empty for none."""
+    return block(licence_note(segment), _LONGEST_TERMS)
 
 
 def mark_of(segments: Sequence[Segment]) -> str:
@@ -107,7 +115,8 @@ def _algorithm(provenance: Provenance) -> Any:
 
 def _parameters(provenance: Provenance) -> str:
     """Weights, prompt, settings and edits, in the order of their weight: the last ones are cut where it is too much."""
-    named = {"weights_sha256": provenance.weights_sha256, "prompt": provenance.prompt, **provenance.parameters}
+    named = {"weights_sha256": provenance.weights_sha256, "licence": provenance.licence.replace(";", ",")}
+    named |= {"prompt": provenance.prompt, **provenance.parameters}
     named["edits"] = ", ".join(provenance.edits)
     return block("; ".join(f"{k}={block(str(v), _LONGEST_PARAMETER)}" for k, v in named.items() if v != ""), LONG_TEXT)
 

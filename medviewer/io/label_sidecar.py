@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from medviewer.core.errors import OutputNotWritten
+from medviewer.core.provenance import Provenance
 from medviewer.core.segmentation import Color, LabelInfo, Segment
 from medviewer.core.volume import Volume
 from medviewer.io.atomic import write_text, write_text_atomic
-from medviewer.io.export_notes import notes_of
+from medviewer.io.export_notes import models_of, notes_of, origin_from
 
 FORMAT = "medviewer labels"
 NOTICE = "AI-generated draft, not verified by a clinician. Research use only."
@@ -60,6 +61,7 @@ def make_document(
         "sha256": sha256,
         "notice": NOTICE,
         "labels": [_line(n, segment, volume, terms) for n, segment in enumerate(segments, start=1)],
+        "models": models_of(segments),
         "notes": notes_of(volume),
         "warnings": list(warnings),
     }
@@ -105,6 +107,17 @@ def read_labels(path: Path) -> list[LabelInfo]:
         for line in lines
         if isinstance(line, dict) and "label" in line and "name" in line
     ]
+
+
+def read_origins(path: Path) -> dict[int, Provenance]:
+    """Who made each label of the label map `path`, where the sidecar says so."""
+    lines = _describing(path).get("labels", [])
+    found = {
+        int(line["label"]): origin_from(line.get("provenance"))
+        for line in lines
+        if isinstance(line, dict) and isinstance(line.get("label"), int)
+    }
+    return {label: origin for label, origin in found.items() if origin is not None}
 
 
 def changed_since(path: Path) -> bool:

@@ -15,7 +15,7 @@ from medviewer.core.geometry import Affine, lps_to_voxel
 from medviewer.core.progress import Progress
 from medviewer.core.segmentation import Color, Segment
 from medviewer.core.volume import Volume
-from medviewer.io.export_notes import notes_of
+from medviewer.io.export_notes import licence_notes, notes_of
 from medviewer.io.surface import Surface, surface_of
 
 STL_HEADER = b"medviewer SPACE=LPS UNIT=mm; research use only, not verified by a clinician"
@@ -89,9 +89,12 @@ def make_surfaces(volume: Volume, segments: Sequence[Segment], progress: Progres
 def write_surfaces(
     path: Path, surfaces: Sequence[Surface], segments: Sequence[Segment], notes: Sequence[str] = ()
 ) -> None:
-    """Write surfaces, one per segment, into one .stl or .ply. `notes` (ASCII is kept) go into the header's comments."""
+    """Write surfaces, one per segment, into one .stl or .ply. `notes` (ASCII is kept) go into the header's comments.
+
+    A PLY also names the models and their terms there; a STL header is too short for it.
+    """
     if path.suffix.lower() == ".ply":
-        _write_ply(path, surfaces, [segment.color for segment in segments], notes)
+        _write_ply(path, surfaces, [segment.color for segment in segments], [*notes, *licence_notes(segments)])
     else:
         _write_stl(path, surfaces, STL_HEADER_RESAMPLED if notes else STL_HEADER)
 

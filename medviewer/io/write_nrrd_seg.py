@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from medviewer.core.progress import Progress, silent
 from medviewer.core.provenance import Provenance
 from medviewer.core.segmentation import Color, Segment
 from medviewer.core.volume import Volume
-from medviewer.io.export_notes import notes_of
+from medviewer.io.export_notes import licence_notes, notes_of, origin_from
 from medviewer.io.label_sidecar import NOTICE, CodeLike, TermMap
 from medviewer.io.nrrd_header import read_info, read_stored
 
@@ -78,12 +78,23 @@ def read(path: Path) -> tuple[list[ReadSegment], Affine | None]:
     layers = stored if info.extra is not None else stored[..., None]
     count = 0
     segments = []
+    origins = _origins(info.fields)
     while f"Segment{count}_ID" in info.fields:
-        segments.append(_read_one(info.fields, f"Segment{count}_", layers))
+        origin = origins[count] if count < len(origins) else None
+        segments.append(replace(_read_one(info.fields, f"Segment{count}_", layers), origin=origin))
         count += 1
     if not segments:
         raise InputRefused(f"{path.name} holds no named segments.", "Choose a .seg.nrrd file.")
     return segments, info.affine
+
+
+def _origins(fields: dict[str, Any]) -> list[Provenance | None]:
+    """Who made each segment, where the file is ours."""
+    try:
+        stated = json.loads(str(fields.get("medviewer_Provenance", "[]")))
+    except (ValueError, RecursionError):
+        return []
+    return [origin_from(values) for values in stated] if isinstance(stated, list) else []
 
 
 def _read_one(fields: dict[str, Any], prefix: str, layers: NDArray[Any]) -> ReadSegment:
@@ -161,6 +172,8 @@ def _header(
     for number, (segment, layer) in enumerate(zip(segments, layer_of, strict=True)):
         lines += _segment_lines(number, segment, layer, terms)
     notes = [f"medviewer_Note{number}:={_one_line(note)}" for number, note in enumerate(notes_of(volume), start=1)]
+    terms_of_use = enumerate(licence_notes(segments), start=1)
+    notes += [f"medviewer_Licence{number}:={_one_line(text)}" for number, text in terms_of_use]
     return "\n".join(lines + _segmentation_lines(segments) + notes) + "\n\n"
 
 

@@ -13,13 +13,13 @@ from medviewer.core.errors import OutputNotWritten
 from medviewer.core.progress import Progress
 from medviewer.core.segmentation import Segment
 from medviewer.core.volume import Volume
-from medviewer.io.export_notes import notes_of
+from medviewer.io.export_notes import licence_notes, notes_of
 
 
 def write(path: Path, volume: Volume, segments: Sequence[Segment], progress: Progress) -> None:
     """Write where any of the segments is as 255 in an 8-bit PNG of the image's rows and columns."""
     progress.report(0.0, "Writing PNG")
-    _save(path, mask_picture(volume, segments), notes_of(volume))
+    _save(path, mask_picture(volume, segments), [*notes_of(volume), *licence_notes(segments)])
 
 
 def verify(path: Path, volume: Volume, segments: Sequence[Segment]) -> None:

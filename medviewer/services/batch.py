@@ -121,6 +121,7 @@ class Batch:
         result.answer, result.found = str(prediction.answer), prediction.found
         result.presence, result.seconds = prediction.presence, prediction.seconds
         result.volume_ml = size_of(prediction, volume).volume_ml
+        result.model, result.licence = prediction.provenance.model_text or None, prediction.provenance.licence or None
         result.warnings = [*warnings_of(prediction), *saved.warnings]
         try:
             self._journal.add(row, result, out)

@@ -49,6 +49,7 @@ class DemoReport:
     rows: tuple[DemoRow, ...]
     outputs: tuple[Path, ...]
     warnings: tuple[str, ...]
+    model: str = ""  # with what its weights may be used for
 
     @property
     def good(self) -> bool:
@@ -69,7 +70,7 @@ def run_demo(folder: Path, ask: Ask, draw: Draw, progress: Progress) -> DemoRepo
     segments = [segment_for(answer, volume, index) for index, answer in enumerate(answers)]
     masks, warnings = export_masks(folder, volume, segments, progress.part(0.7, 0.9))
     pictures = export_views(folder, volume, segments, draw, progress.part(0.9, 1.0))
-    return DemoReport(scan, rows, (scan, *masks, *pictures), tuple(warnings))
+    return DemoReport(scan, rows, (scan, *masks, *pictures), tuple(warnings), answers[0].provenance.model_line)
 
 
 def write_scan(folder: Path, phantom: Phantom) -> Path:
@@ -125,5 +126,5 @@ def export_views(
     for done, view in enumerate(VIEWS):
         progress.report(done / len(VIEWS), f"Drawing the {view} view")
         path = folder / f"{view}.png"
-        paths.append(save_view_png(path, draw(volume, view, segments), volume).path)
+        paths.append(save_view_png(path, draw(volume, view, segments), volume, segments).path)
     return paths

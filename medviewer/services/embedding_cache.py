@@ -13,10 +13,12 @@ import contextlib
 import hashlib
 import json
 import math
+import mmap
 import os
 import re
 import shutil
 import stat
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -37,6 +39,8 @@ _ENDING = ".emb"
 _TYPES = ("<f2", "<f4")
 _MOST_HEADER = 4096
 _DIGEST = 16
+MAPPED_ABOVE = 400_000_000  # bytes: larger entries are mapped into memory, not read
+_CHUNK = 1 << 26  # bytes that are hashed at once
 _LEAST_FREE = 200_000_000  # bytes that are left to everybody else on the disk
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -95,6 +99,22 @@ class DiskEmbeddings:
             thread.start()
         except RuntimeError:  # no thread can be started, for instance because the program ends
             self._writing.discard(thread)
+
+    def scratch(self, size: int) -> mmap.mmap | None:
+        """`size` bytes in a file without a name in the folder, mapped into memory; its space on the disk is free again
+        when the array or the process ends. None where the user wants nothing on the disk, or it is nearly full."""
+        if self.quota <= 0 or size <= 0:
+            return None
+        try:
+            _make_private(self.folder)
+            if shutil.disk_usage(self.folder).free < size + _LEAST_FREE:
+                return None
+            with tempfile.TemporaryFile(dir=self.folder) as file:
+                _reserve(file.fileno(), size)
+                return mmap.mmap(file.fileno(), size)
+        except (OSError, ValueError) as error:
+            log.record(f"embeddings are not mapped from the disk: {type(error).__name__}")
+            return None
 
     def wait(self) -> None:
         """Until everything was written."""
@@ -203,6 +223,14 @@ def _entries(folder: Path) -> list[tuple[Path, int, float]]:
     return sorted(found, key=lambda entry: entry[2])
 
 
+def _reserve(descriptor: int, size: int) -> None:
+    """Give a file its size; where the system can, with space on the disk, so that writing to its map cannot fail."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.truncate(descriptor, size)
+
+
 def _drop_oldest(folder: Path, allowed: int) -> None:
     entries = _entries(folder)
     total = sum(size for _, size, _ in entries)
@@ -256,15 +284,34 @@ def _read_file(path: Path, key: str) -> Arrays:
         layout = _layout(text)
         if sum(stop - first for first, stop, _, _ in layout.values()) != size - len(start) - len(text) - _DIGEST:
             raise Damaged("other length")
-        data = np.empty(size - len(start) - len(text), np.uint8)
-        if file.readinto(data.data) != data.size:  # type: ignore[attr-defined]
-            raise Damaged("cut short")
+        data = _payload(file, len(start) + len(text), size)
     digest = _digest_of(key)
-    for part in (start, text, data[:-_DIGEST].data):
+    for part in (start, text):
         digest.update(part)
+    for place in range(0, len(data) - _DIGEST, _CHUNK):
+        digest.update(data[place : min(place + _CHUNK, len(data) - _DIGEST)].data)
+        _let_go(data)
     if digest.digest() != data[-_DIGEST:].tobytes():
         raise Damaged("checksum")
     return {name: data[first:stop].view(kind).reshape(shape) for name, (first, stop, kind, shape) in layout.items()}
+
+
+def _payload(file: BinaryIO, start: int, size: int) -> NDArray[np.uint8]:
+    """The bytes from `start` on: read, or of large files mapped (changes stay private)."""
+    if size - start > MAPPED_ABOVE:
+        return np.frombuffer(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY), np.uint8)[start:]
+    data = np.empty(size - start, np.uint8)
+    if file.readinto(data.data) != data.size:  # type: ignore[attr-defined]
+        raise Damaged("cut short")
+    return data
+
+
+def _let_go(data: NDArray[np.uint8]) -> None:
+    """Mapped bytes that were looked at leave the process's memory (not the file)."""
+    owner = data.base.base if isinstance(data.base, np.ndarray) else data.base
+    owner = owner.obj if isinstance(owner, memoryview) else owner
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)
 
 
 def _opened(path: Path) -> BinaryIO:

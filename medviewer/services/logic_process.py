@@ -383,9 +383,9 @@ class RemoteLogic:
         """See `medviewer.api.Logic`."""
         return self._call("run", volume, request, progress)
 
-    def prepare(self, volume: Volume, progress: Progress) -> Any:
-        """Let the logic do ahead what it can, where it has such a method."""
-        return self._call("prepare", volume, progress)
+    def prepare(self, volume: Volume, *values: Any) -> Any:
+        """Let the logic do ahead what it can, where it has such a method; the last value is the progress."""
+        return self._call("prepare", volume, *values)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
 from collections.abc import Mapping
@@ -16,11 +17,15 @@ from medviewer.services.resources import read_data_file, shipped_folder
 TEXT_SEGMENTATION = "text-segmentation"
 _REINSTALL = "Install the model again (see `medviewer models list`)."
 _MOST_DESCRIPTION = 8_000_000  # bytes
+_CONFIG, _WEIGHTS, _CARD = "config.json", "model.safetensors", "card.md"
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """One entry of the catalogue. `folder` is None while the model is not installed."""
+    """One entry of the catalogue, or a folder that it does not list, described by its own `config.json`.
+
+    `folder` is None while the model is not installed; `commercial_use` None where nobody stated it.
+    """
 
     id: str
     title: str
@@ -29,13 +34,40 @@ class ModelInfo:
     default: bool = False
     version: str = ""
     licence: str = ""
-    commercial_use: bool = False
+    commercial_use: bool | None = None
     weights_sha256: str = ""  # what the catalogue expects; empty for folders that it does not list
     size_bytes: int = 0
+    intended_use: str = ""
 
     @property
     def installed(self) -> bool:
         return self.folder is not None
+
+    @property
+    def line(self) -> str:
+        """Id, version and what the weights may be used for: "default 2 – non-commercial research weights"."""
+        name = " ".join(part for part in (self.id, self.version) if part)
+        return f"{name} – {self.licence or 'licence not stated'}"
+
+    def card(self) -> str:
+        """The model card (Markdown); empty where there is none."""
+        try:
+            return _description(self.folder / _CARD) if self.folder is not None else ""
+        except (OSError, ValueError):
+            return ""
+
+    def weights_state(self) -> str:
+        """Whether the weights on the disk are those that were described: "ok" (SHA-256 agrees), "differs", "missing",
+        "not installed". Reads the whole file."""
+        if self.folder is None:
+            return "not installed"
+        try:
+            stated = _stated(self.folder).get("weights_sha256")
+            with (self.folder / _WEIGHTS).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return "missing"
+        return "ok" if found == stated == (self.weights_sha256 or stated) else "differs"
 
 
 def model_folders() -> list[Path]:
@@ -47,27 +79,31 @@ def list_models(task: str | None = None) -> list[ModelInfo]:
     """Models of the catalogue, then bundles found only as folders; the default one first."""
     known = _catalogue()
     for folder in _bundle_folders():
-        known.setdefault(folder.name, ModelInfo(folder.name, folder.name, TEXT_SEGMENTATION, folder))
+        if folder.name not in known:
+            known[folder.name] = _from_folder(folder)
     models = [model for model in known.values() if task is None or model.task == task]
     return sorted(models, key=lambda model: (not model.default, model.id))
 
 
 def find_bundle(model_id: str | None = None, task: str = TEXT_SEGMENTATION) -> Path:
     """Folder of an installed bundle (the default one without an id); raises ModelMissing with the fix."""
+    return _checked(find_model(model_id, task))
+
+
+def find_model(model_id: str | None = None, task: str = TEXT_SEGMENTATION) -> ModelInfo:
+    """An installed model (the default one without an id); raises ModelMissing with the fix."""
     models = list_models(task)
+    ready = [model for model in models if model.installed]
+    match = next((model for model in ready if model_id is None or model.id == model_id), None)
+    if match is not None:
+        return match
     if model_id is None:
-        ready = [model.folder for model in models if model.folder is not None]
-        if not ready:
-            raise ModelMissing(
-                "No segmentation model is installed.",
-                f"Install medviewer again, or put a model bundle into {model_folders()[1]}.",
-            )
-        return _checked(next(model for model in models if model.folder == ready[0]))
-    match = next((model for model in models if model.id == model_id), None)
-    if match is None or match.folder is None:
-        names = ", ".join(model.id for model in models if model.installed) or "none"
-        raise ModelMissing(f'The model "{model_id}" is not installed.', f"Installed models: {names}.")
-    return _checked(match)
+        raise ModelMissing(
+            "No segmentation model is installed.",
+            f"Install medviewer again, or put a model bundle into {model_folders()[1]}.",
+        )
+    names = ", ".join(model.id for model in ready) or "none"
+    raise ModelMissing(f'The model "{model_id}" is not installed.', f"Installed models: {names}.")
 
 
 def _checked(model: ModelInfo) -> Path:
@@ -77,8 +113,8 @@ def _checked(model: ModelInfo) -> Path:
     if not model.weights_sha256:
         return model.folder
     try:
-        stated = json.loads(_description(model.folder / "config.json")).get("weights_sha256")
-        size = (model.folder / "model.safetensors").stat().st_size
+        stated = json.loads(_description(model.folder / _CONFIG)).get("weights_sha256")
+        size = (model.folder / _WEIGHTS).stat().st_size
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise ModelMissing(f'The model "{model.id}" is incomplete or damaged.', _REINSTALL) from error
     if stated != model.weights_sha256 or (model.size_bytes and size != model.size_bytes):
@@ -116,15 +152,44 @@ def _from_table(model_id: str, table: Mapping[str, Any], folder: Path | None, de
         default,
         str(table.get("version", "")),
         str(table.get("licence", "")),
-        bool(table.get("commercial_use", False)),
+        _yes_or_no(table.get("commercial_use")),
         str(table.get("weights_sha256", "")),
         int(table.get("size_bytes", 0)),
+        str(table.get("intended_use", "")),
     )
+
+
+def _from_folder(folder: Path) -> ModelInfo:
+    """A bundle that the catalogue does not list, as far as it describes itself."""
+    stated = _stated(folder)
+    version, licence, use = (str(stated.get(name, "")) for name in ("version", "licence", "intended_use"))
+    try:
+        size = (folder / _WEIGHTS).stat().st_size
+    except OSError:
+        size = 0
+    commercial = _yes_or_no(stated.get("commercial_use"))
+    return ModelInfo(
+        folder.name, folder.name, TEXT_SEGMENTATION, folder, version=version, licence=licence,
+        commercial_use=commercial, size_bytes=size, intended_use=use,
+    )  # fmt: skip
+
+
+def _stated(folder: Path) -> dict[str, Any]:
+    """What a bundle's `config.json` says; nothing where it cannot be read."""
+    try:
+        stated = json.loads(_description(folder / _CONFIG))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return stated if isinstance(stated, dict) else {}
+
+
+def _yes_or_no(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
 def _bundle_folders() -> list[Path]:
     found = []
     for parent in model_folders():
         if parent.is_dir():
-            found += sorted(folder for folder in parent.iterdir() if (folder / "config.json").is_file())
+            found += sorted(folder for folder in parent.iterdir() if (folder / _CONFIG).is_file())
     return found

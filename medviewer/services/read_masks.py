@@ -100,10 +100,10 @@ def _from_labels(path: Path, kind: FileKind, volume: Volume) -> tuple[list[ReadS
 
 def _split(path: Path, labels: NDArray[Any]) -> list[ReadSegment]:
     """One segment per value above 0, and those that the sidecar names though no voxel has them; one where all is 0."""
-    from medviewer.io.label_sidecar import read_labels
+    from medviewer.io.label_sidecar import read_labels, read_origins
 
     values = _whole(path, labels)
-    named = {line.label: line for line in read_labels(path)}
+    named, origins = {line.label: line for line in read_labels(path)}, read_origins(path)
     present = {int(value) for value in np.unique(values)} - {0}
     if len(present) > _MOST_LABELS or min(present, default=1) < 0:
         raise InputRefused(f"{path.name} looks like a scan, not like a label map.", _HINT)
@@ -112,7 +112,9 @@ def _split(path: Path, labels: NDArray[Any]) -> list[ReadSegment]:
         line = named.get(value)
         name = line.name if line else _plain_name(path, value, len(present))
         color = line.color if line else _COLORS[number % len(_COLORS)]
-        found.append(ReadSegment(name, np.asarray(values == value, order="F"), color, line.term_id if line else None))
+        mask = np.asarray(values == value, order="F")
+        term_id = line.term_id if line else None
+        found.append(ReadSegment(name, mask, color, term_id, origin=origins.get(value) if line else None))
     return found
 
 

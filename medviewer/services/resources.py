@@ -43,10 +43,11 @@ def read_data_file(path: Path) -> dict[str, Any]:
 
 @cache
 def terminology() -> Terminology:
-    """The structures that prompts may name; read once."""
-    from medviewer.core.terminology import Terminology
+    """The structures that prompts may name: the shipped ones and those of the user's own models; read once."""
+    from medviewer.core.user_terms import with_user_terms
+    from medviewer.services.user_terms import user_terms
 
-    return Terminology.from_dict(read_data_file(resource_path("terminology/structures.json")))
+    return with_user_terms(read_data_file(resource_path("terminology/structures.json")), user_terms())
 
 
 @cache

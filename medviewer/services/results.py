@@ -81,3 +81,5 @@ class RowResult:
     error: str | None = None
     warnings: list[str] = field(default_factory=list, repr=False)
     skipped: bool = False
+    model: str | None = None  # "default 2"
+    licence: str | None = None  # what its weights may be used for

@@ -19,7 +19,7 @@ from medviewer.core.progress import Progress, silent
 from medviewer.core.segmentation import Segment
 from medviewer.core.volume import Volume
 from medviewer.io.atomic import atomic_files, atomic_pair, atomic_write, not_written
-from medviewer.io.export_notes import notes_of
+from medviewer.io.export_notes import Drawn, licence_notes, notes_of
 from medviewer.io.label_sidecar import TermMap, refuse_foreign
 from medviewer.services.output_names import numbered_name, source_folder
 
@@ -107,10 +107,13 @@ def save_volume_nifti(path: Path | str, volume: Volume, progress: Progress | Non
     return SavedReport(path, warnings=volume.warnings)
 
 
-def save_view_png(path: Path | str, picture: NDArray[np.uint8], volume: Volume | None = None) -> SavedReport:
+def save_view_png(
+    path: Path | str, picture: NDArray[np.uint8], volume: Volume | None = None, drawn: Sequence[Drawn] = ()
+) -> SavedReport:
     """Write a picture of a view, uint8 (rows, cols, 3), as PNG. Raises as `save_segments`.
 
     `volume` is the scan shown: where its grid was resampled, the picture's text says so. It is never written onto.
+    `drawn` are the segments and previews on it: the text names their models and what these may be used for.
     """
     from medviewer.io import write_png
 
@@ -122,7 +125,7 @@ def save_view_png(path: Path | str, picture: NDArray[np.uint8], volume: Volume |
             _refuse_sources(path, volume)
     notes = [] if volume is None else notes_of(volume)
     with atomic_write(path) as temporary:
-        write_png.write_picture(temporary, picture, notes)
+        write_png.write_picture(temporary, picture, [*notes, *licence_notes(drawn)])
         write_png.verify_picture(temporary, picture)
     return SavedReport(path, warnings=tuple(notes))
 

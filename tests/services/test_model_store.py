@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from medviewer.core.errors import ModelMissing
 from medviewer.services import model_store
-from medviewer.services.model_store import find_bundle, list_models
+from medviewer.services.model_store import find_bundle, find_model, list_models
 
 CATALOGUE = """
 default = "small"
@@ -111,3 +112,43 @@ def test_a_folder_of_ones_own_cannot_take_the_name_of_a_listed_model(store: Path
     (own / "model.safetensors").write_bytes(bytes(5))
     with pytest.raises(ModelMissing, match="name of its own"):
         find_bundle("small")
+
+
+def test_a_folder_of_ones_own_describes_itself(store: Path) -> None:
+    own = install(store / "home" / "data" / "models" / "tuned")
+    (own / "model.safetensors").write_bytes(bytes(9))
+    stated = {"version": "3", "licence": "mine", "commercial_use": True, "intended_use": "For the liver."}
+    (own / "config.json").write_text(json.dumps(stated))
+    (own / "card.md").write_text("# Tuned\n")
+    model = find_model("tuned")
+    assert (model.version, model.licence, model.commercial_use, model.size_bytes) == ("3", "mine", True, 9)
+    assert (model.line, model.intended_use, model.card()) == ("tuned 3 – mine", "For the liver.", "# Tuned\n")
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"commercial_use": "yes", "licence": ""}', "[" * 100_000])
+def test_a_folder_that_describes_itself_badly_states_nothing(store: Path, text: str) -> None:
+    own = install(store / "home" / "data" / "models" / "tuned")
+    (own / "config.json").write_text(text)
+    model = find_model("tuned")
+    assert (model.commercial_use, model.line) == (None, "tuned – licence not stated")
+    assert model.card() == ""
+
+
+def test_the_state_of_the_weights(store: Path) -> None:
+    folder = listed(store, "ab", 5)
+    digest = hashlib.sha256(bytes(5)).hexdigest()
+
+    def state() -> str:
+        return find_model("small").weights_state()
+
+    assert state() == "differs"
+    (folder / "config.json").write_text(json.dumps({"weights_sha256": digest}))
+    assert state() == "differs"  # the catalogue expects others
+    catalogue = (store / "resources" / "models.toml").read_text().replace('"ab"', f'"{digest}"')
+    (store / "resources" / "models.toml").write_text(catalogue)
+    assert state() == "ok"
+    (folder / "model.safetensors").write_bytes(bytes(4) + b"x")
+    assert state() == "differs"
+    (folder / "model.safetensors").unlink()
+    assert state() == "missing"
+    assert next(model for model in list_models() if model.id == "large").weights_state() == "not installed"

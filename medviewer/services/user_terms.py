@@ -1,0 +1,26 @@
+"""The structures that the user's own models brought along (`user_terms` of their `config.json`)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+_MOST_DESCRIPTION = 8_000_000  # bytes
+
+
+def user_terms() -> list[Any]:
+    """Entries of all installed models, unchecked; see `core.user_terms.with_user_terms`."""
+    from medviewer.services.model_store import list_models
+
+    found: list[Any] = []
+    for model in list_models():
+        if model.folder is None:
+            continue
+        try:
+            path = model.folder / "config.json"
+            stated = json.loads(path.read_text("utf-8")) if path.stat().st_size <= _MOST_DESCRIPTION else {}
+            entries = stated.get("user_terms", [])
+        except (OSError, ValueError, AttributeError, RecursionError):
+            continue  # a damaged model is told of where it is asked
+        found += entries if isinstance(entries, list) else []
+    return found
