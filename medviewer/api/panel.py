@@ -28,11 +28,17 @@ class RunJob(Protocol):
     ) -> Any: ...
 
 
+def _nothing() -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class PanelContext:
     """All a panel may reach of the program. Its members are called on the GUI thread only.
 
-    `jump_to(lps)` moves the crosshair of every view; `logic` is the plugin's own logic object.
+    `jump_to(lps)` moves the crosshair of every view; `logic` is the plugin's own logic object; `choose_model()` lets
+    the user choose a model and read its card: the choice is the setting "model" (an id; "" for the default one), and
+    then the panel's `model_changed()` is called.
     """
 
     scene: Scene
@@ -41,3 +47,4 @@ class PanelContext:
     settings: Settings
     jump_to: Callable[[tuple[float, float, float]], None]
     logic: Any
+    choose_model: Callable[[], None] = _nothing

@@ -103,7 +103,10 @@ def _opener(modality: str | None) -> Open:
 
 
 def _as_document(result: RowResult) -> dict[str, Any]:
-    names = ("row", "scan", "prompt", "out", "answer", "found", "presence", "volume_ml", "seconds", "error")
+    names = (
+        "row", "scan", "prompt", "out", "answer", "found", "presence", "volume_ml", "seconds", "error", "model",
+        "licence",
+    )  # fmt: skip
     return {name: getattr(result, name) for name in names}
 
 
@@ -115,12 +118,13 @@ def cell(text: str) -> str:
 
 def _table(results: list[RowResult]) -> list[str]:
     """The results with a tab between columns, so that it can be pasted into a spreadsheet."""
-    lines = ["row\tscan\tprompt\tout\tanswer\tscore\tml\tseconds"]
+    lines = ["row\tscan\tprompt\tout\tanswer\tscore\tml\tseconds\tmodel\tlicence"]
     for result in results:
         answer = result.error or result.answer or "kept"
         figures = (decimal(result.presence, 2), decimal(result.volume_ml), decimal(result.seconds, 2))
         words = [cell(text) for text in (result.scan, result.prompt, result.out, answer)]
-        lines.append("\t".join([str(result.row), *words, *figures]))
+        origin = [cell(text) if text else "-" for text in (result.model, result.licence)]
+        lines.append("\t".join([str(result.row), *words, *figures, *origin]))
     failed, kept = sum(bool(r.error) for r in results), sum(r.skipped for r in results)
     lines.append(f"{len(results)} rows: {len(results) - failed - kept} done, {kept} kept, {failed} failed")
     return lines

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medviewer.cli.options import AsJson, Device, decimal
+from medviewer.cli.options import DEFAULT_PLUGIN, AsJson, Device, Model, decimal, require_model
 from medviewer.cli.output import Report, finish
 from medviewer.cli.terminal_progress import terminal_progress
 
@@ -33,12 +33,13 @@ def demo(
     context: typer.Context,
     headless: Annotated[bool, typer.Option("--headless", help="Open no window at the end.")] = False,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")] = DEFAULT_OUT,
+    model: Model = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Generate a sample scan, prompt it by text, segment, export, and measure the masks against the truth."""
     try:
-        finish(as_json, lambda: measure(out, device))
+        finish(as_json, lambda: measure(out, device, model))
     except typer.Exit as end:
         from medviewer.services.display import has_display
 
@@ -54,26 +55,28 @@ def _show(open_window: Callable[[list[Path]], int] | None, out: Path) -> None:
         raise typer.Exit(open_window([out / SCAN_NAME]))
 
 
-def measure(out: Path, device: str) -> Report:
+def measure(out: Path, device: str, model: str | None = None) -> Report:
     """Run the demonstration; exit status 1 where a mask is worse than promised."""
     from medviewer.services.demo import REQUIRED_DICE, run_demo
 
+    require_model(DEFAULT_PLUGIN, model, device)
     with terminal_progress("Demonstration") as progress:
-        report = run_demo(out, _asker(device), _draw, progress)
+        report = run_demo(out, _asker(device, model), _draw, progress)
     bad = [row.prompt for row in report.rows if not row.good]
-    lines = [*(_line(row) for row in report.rows), "Written:", *(f"  {path}" for path in report.outputs)]
+    lines = [*(_line(row) for row in report.rows), f"Model: {report.model}"]
+    lines += ["Written:", *(f"  {path}" for path in report.outputs)]
     verdict = "The demonstration succeeded."
     if bad:
         verdict = f"The demonstration failed: Dice below {REQUIRED_DICE} for {', '.join(bad)}."
     return Report(_document(report), (*lines, verdict), report.warnings, 1 if bad else 0)
 
 
-def _asker(device: str) -> Callable[[Volume, str, Progress], Prediction]:
+def _asker(device: str, model: str | None) -> Callable[[Volume, str, Progress], Prediction]:
     from medviewer.api.requests import SegmentRequest
-    from medviewer.plugin_host.segmenting import DEFAULT_PLUGIN, segment_with
+    from medviewer.plugin_host.segmenting import segment_with
 
     return lambda volume, prompt, progress: segment_with(
-        DEFAULT_PLUGIN, volume, SegmentRequest(prompt, device=device), progress
+        DEFAULT_PLUGIN, volume, SegmentRequest(prompt, model_id=model, device=device), progress
     )
 
 
@@ -91,6 +94,7 @@ def _document(report: DemoReport) -> dict[str, Any]:
     rows = [{"prompt": r.prompt, "answer": r.answer, "dice": r.dice, "seconds": r.seconds} for r in report.rows]
     return {
         "scan": str(report.scan),
+        "model": report.model,
         "results": rows,
         "outputs": [str(path) for path in report.outputs],
         "good": report.good,

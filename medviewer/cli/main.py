@@ -14,7 +14,19 @@ from typing import Annotated
 import typer
 
 import medviewer
-from medviewer.cli import batch, convert, deidentify, demo, info, lists, models, screenshot, segment
+from medviewer.cli import (
+    batch,
+    convert,
+    deidentify,
+    demo,
+    info,
+    lists,
+    models,
+    screenshot,
+    segment,
+    training,
+    training_set,
+)
 from medviewer.cli.output import print_error
 from medviewer.core.errors import Cancelled, InputRefused, UserError, WrongUsage
 
@@ -31,12 +43,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (info, convert, segment, batch, screenshot, deidentify, demo):
+for _module in (info, convert, segment, batch, screenshot, deidentify, training_set, demo, training):
     _module.register(app)
 app.add_typer(lists.plugins_app, name="plugins")
 app.add_typer(models.models_app, name="models")
 
-COMMANDS = ("info", "convert", "segment", "batch", "screenshot", "deidentify", "demo", "plugins", "models")
+COMMANDS = (
+    "info", "convert", "segment", "batch", "screenshot", "deidentify", "export-training-set", "demo", "plugins",
+    "models", "train", "finetune", "evaluate", "export-model",
+)  # fmt: skip
 
 
 def _print_version(wanted: bool) -> None:

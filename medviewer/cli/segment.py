@@ -121,12 +121,16 @@ def run_segment(call: SegmentCall) -> Report:
         "series": volume.id,
         "out": str(call.out),
         "model": model_id or predictions[0].provenance.model_id,
+        "model_version": predictions[0].provenance.model_version,
+        "licence": predictions[0].provenance.licence,
         "device": _device_of(predictions, first.device),
         "results": results,
         "warnings": warnings,
     }
-    lines = (*(_line(result) for result in results), f"Saved {call.out}")
-    return Report(document, lines, tuple(warnings))
+    lines = [*(_line(result) for result in results), f"Saved {call.out}"]
+    if predictions[0].provenance.model_line:
+        lines.append(f"Model: {predictions[0].provenance.model_line}")
+    return Report(document, tuple(lines), tuple(warnings))
 
 
 def _require_frame(volume: Volume, frame: int | None) -> None:

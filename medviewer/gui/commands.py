@@ -17,6 +17,7 @@ from medviewer.gui.dialogs.export_dialog import ExportDialog
 from medviewer.gui.dialogs.keys_dialog import KeysDialog
 from medviewer.gui.exporting import export_folder
 from medviewer.gui.model_cache import clear_model_cache
+from medviewer.gui.model_choice import choose_model
 from medviewer.gui.text import literal, tr
 from medviewer.gui.views.tools import TOOLS
 from medviewer.services.output_names import existing, outputs
@@ -42,7 +43,9 @@ class WindowCommands:
                 "export": self.export,
                 "describe": self.describe,
                 "deidentify": self.deidentify,
+                "export_training_set": self.export_training_set,
                 "close_scan": self.close_scan,
+                "choose_model": lambda: choose_model(window),
                 "clear_model_cache": lambda: clear_model_cache(window),
                 "quit": window.close,
                 "undo": lambda: self._step(window.scene.undo),
@@ -201,10 +204,19 @@ class WindowCommands:
         dialog.exec()
         dialog.deleteLater()
 
+    def export_training_set(self) -> None:
+        """Add the segments of open scans to a training set."""
+        from medviewer.gui.dialogs.training_set_dialog import TrainingSetDialog
+
+        window = self._window
+        dialog = TrainingSetDialog(window.scene, window.jobs, window.settings, export_folder(window.settings), window)
+        dialog.exec()
+        dialog.deleteLater()
+
     def scan_menu(self, at: QPoint) -> None:
         """The context menu of the scan list."""
         menu = QMenu(self._window)
-        for key in ("describe", "open_mask", "export", "close_scan"):
+        for key in ("describe", "open_mask", "export", "export_training_set", "close_scan"):
             menu.addAction(self._window.actions_[key])
         menu.popup(at)
 

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from medviewer.core.errors import Cancelled, UserError
+from medviewer.core.prediction import Prediction
 from medviewer.core.progress import Progress
 from medviewer.core.scene import Scan, Scene
+from medviewer.core.segmentation import Segment
 from medviewer.core.undo import Command
 from medviewer.gui.dialogs.export_dialog import VIEW, ExportChoice
 from medviewer.gui.jobs import GuiJobs
@@ -52,12 +54,14 @@ class Exports(QObject):
 
     def _picture_work(self, scan: Scan, choice: ExportChoice) -> Callable[[Progress], Any]:
         picture, path, volume = self._grab(choice.identity), choice.path, scan.volume
+        drawn: list[Segment | Prediction] = [segment for segment in scan.segments if segment.visible]
+        drawn += [scan.preview] if scan.preview is not None else []
 
         def work(progress: Progress) -> Any:
             from medviewer.services import save_data
 
             progress.report(0.2, tr("Writing the picture"))
-            return save_data.save_view_png(path, picture, volume)
+            return save_data.save_view_png(path, picture, volume, drawn)
 
         return work
 

@@ -168,7 +168,8 @@ class MainWindow(QMainWindow):
         return [pid for pid in pids if pid is not None]
 
     def _context(self, logic: Any) -> PanelContext:
-        return PanelContext(self.scene, self._run_job, self.notify, self.settings, self.scene.set_cursor, logic)
+        choose = self.actions_["choose_model"].trigger
+        return PanelContext(self.scene, self._run_job, self.notify, self.settings, self.scene.set_cursor, logic, choose)
 
     def _run_job(self, work: Any, on_done: Any, on_error: Any, title: str) -> Any:
         return self.jobs.run(title, work, on_done, on_error, channel=title, lane="plugins")

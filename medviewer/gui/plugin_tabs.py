@@ -24,7 +24,8 @@ class PluginTabs(QFrame):
     """A plugin that fails gets a tab that says so; the others work on.
 
     A panel may have these methods, which the window calls on the GUI thread: `clicked(PointPrompt)` and
-    `box_drawn(BoxPrompt)` for the click and box tools, `discard()` for Esc in the views, `focus_prompt()` for Ctrl+F.
+    `box_drawn(BoxPrompt)` for the click and box tools, `discard()` for Esc in the views, `focus_prompt()` for Ctrl+F,
+    `model_changed()` after another model was chosen.
     """
 
     def __init__(self) -> None:
@@ -123,6 +124,13 @@ class PluginTabs(QFrame):
                 self._call(panel, function, arguments)
                 return True
         return False
+
+    def tell(self, method: str) -> None:
+        """Call a method of every panel that has it."""
+        for panel in list(self.panels.values()):
+            function = getattr(panel, method, None)
+            if callable(function):
+                self._call(panel, function, ())
 
     def _call(self, panel: QWidget, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         """A user's plugin that fails here is switched off until the next start; the program's own are not hidden."""

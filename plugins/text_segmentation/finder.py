@@ -26,7 +26,9 @@ from medviewer.api import (
     terminology,
 )
 
+from .model_choice import SETTING
 from .places import Place, in_sight, place_of
+from .suggestions import Trained, suggestions, trained_terms
 from .wording import CardText, card_text
 
 State = Literal["running", "answered", "accepted", "discarded", "failed", "cancelled"]
@@ -70,6 +72,7 @@ class Finder:
     on_change: Callable[[], None]
     _entries: dict[str, list[Entry]] = field(default_factory=dict)
     _clicks: dict[str, _Clicks] = field(default_factory=dict)
+    _trained: Trained | None = None  # of the chosen model
 
     @property
     def scene(self) -> Scene:
@@ -99,6 +102,21 @@ class Finder:
         keys = {scan.key for scan in self.scene.scans}
         self._entries = {key: value for key, value in self._entries.items() if key in keys}
         self._clicks = {key: value for key, value in self._clicks.items() if value.mask() is not None}
+
+    def offers(self) -> list[str]:
+        """Structures to offer for the active scan: what the chosen model was trained for and nobody asked yet."""
+        scan = self.scene.active
+        if scan is None:
+            return []
+        if self._trained is None:
+            self._trained = trained_terms(self.context.settings.get(SETTING, "") or None)
+        done = [s.term_id for s in scan.segments if s.term_id]
+        done += [e.prediction.term_id for e in self.entries if e.prediction and e.prediction.term_id]
+        return suggestions(scan.volume, self._trained, done)
+
+    def forget_model(self) -> None:
+        """Another model was chosen."""
+        self._trained = None
 
     # -- prompts ---------------------------------------------------------------
     def run(self, text: str) -> list[Entry]:
@@ -151,7 +169,7 @@ class Finder:
 
     def _request(self, entry: Entry, previous: Any, frame: int | None) -> SegmentRequest:
         settings = self.context.settings
-        model = settings.get("model", "") or None
+        model = settings.get(SETTING, "") or None
         device = settings.get("device", "auto")
         return SegmentRequest(entry.prompt, entry.points, entry.box, previous, model, device, frame)
 
@@ -283,6 +301,9 @@ class Finder:
     def _refined(self, entry: Entry, prediction: Prediction) -> None:
         if entry.state != "running":
             return  # it was accepted or discarded meanwhile
+        earlier = entry.prediction
+        if earlier is not None and earlier.found:  # its mask is in the new one, also where another model drew it
+            prediction = replace(prediction, provenance=prediction.provenance.after(earlier.provenance))
         entry.prediction, entry.state = prediction, "answered"
         if entry not in self.entries:
             return
@@ -320,7 +341,7 @@ class Finder:
         after = now.changed(
             mask=np.asfortranarray(prediction.mask),
             cut_edges=prediction.cut_edges,
-            provenance=now.provenance.edited(f"refined with {what}"),
+            provenance=now.provenance.corrected(prediction.provenance, f"refined with {what}"),
         )
         self.scene.refine_segment(after)
         assert scan is not None
@@ -356,6 +377,6 @@ def entry_text(entry: Entry, volume: Volume) -> CardText:
     text = card_text(entry.prediction, volume, entry.place.voxels)
     if entry.state in ("accepted", "discarded"):
         warnings = text.warnings if entry.state == "accepted" else ()
-        return CardText(text.title, f"{entry.state.capitalize()} · {text.answer}", (), warnings)
+        return CardText(text.title, f"{entry.state.capitalize()} · {text.answer}", (), warnings, source=text.source)
     corrections = corrections_text(entry.points, entry.box)
     return replace(text, rows=(*text.rows, ("Corrected with", corrections))) if corrections else text

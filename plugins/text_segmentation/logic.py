@@ -1,10 +1,11 @@
-"""Parses the prompt, keeps one loaded model per (model, device), and asks it."""
+"""Parses the prompt, keeps one model loaded (on the devices it was asked on), and asks it."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from medviewer.api import (
     terminology,
 )
 
+from .model_choice import hint_of
 from .parameters import Parameters
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class TextSegmentation:
         prompt = parse_prompt(request.prompt, terminology())
         progress.report(0.0, "Loading the model")
         segmenter = self._segmenter(request, progress)
-        return segmenter.segment(
+        answer = segmenter.segment(
             volume,
             prompt,
             points=request.points,
@@ -53,10 +55,12 @@ class TextSegmentation:
             frame=request.frame,
             progress=progress.part(0.05, 1.0),
         )
+        hint = hint_of(answer, volume, segmenter.info.path)
+        return replace(answer, reason=f"{answer.reason} {hint}") if hint else answer
 
-    def prepare(self, volume: Volume, progress: Progress) -> None:
-        """Load the model and encode the volume ahead of the first prompt."""
-        self._segmenter(SegmentRequest(""), progress).encode(volume, progress)
+    def prepare(self, volume: Volume, request: SegmentRequest, progress: Progress) -> None:
+        """Load the model of a request and encode the volume ahead of the first prompt."""
+        self._segmenter(request, progress).encode(volume, progress)
 
     def _segmenter(self, request: SegmentRequest, progress: Progress) -> TextSegmenter:
         segmenter_class, held = _networks()
@@ -66,6 +70,8 @@ class TextSegmentation:
             key = (folder, device)
             if key not in self._segmenters:
                 progress.check_cancelled()  # importing torch takes a while
+                for old in [other for other in self._segmenters if other[0] != folder]:
+                    del self._segmenters[old]  # another model was chosen: its memory goes, with what it encoded
                 self._segmenters[key] = segmenter_class.load(
                     folder, device, store=embedding_store(), free_memory=available_memory
                 )

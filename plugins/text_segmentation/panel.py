@@ -26,8 +26,8 @@ from medviewer.api import BoxPrompt, PanelContext, PointPrompt, UserError, Volum
 
 from .finder import Entry, Finder, entry_text
 from .history import PromptHistory
+from .model_choice import SETTING, chosen_line
 from .preparing import Preparer
-from .suggestions import Trained, suggestions, trained_terms
 
 _HISTORY = "prompt_history"
 _BAR_PX = 10
@@ -233,8 +233,8 @@ class Card(QFrame):
             self._column.addLayout(grid)
         for warning in self.text.warnings:
             self._column.addWidget(_label(warning, "warn"))
-        if self.text.advice:
-            self._column.addWidget(_label(self.text.advice, "muted"))
+        for text in filter(None, (self.text.advice, self.text.source)):
+            self._column.addWidget(_label(text, "muted"))
 
     def _decide(self, finder: Finder) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -263,7 +263,6 @@ class FindPanel(QWidget):
         self.problem = _label("", "warn")
         self.chips = Chips()
         self.chips.chosen.connect(self.run_text)
-        self._trained: Trained | None = None
         self._preparer = Preparer(context)
         self._cards = QVBoxLayout()
         self._cards.setSpacing(12)
@@ -276,6 +275,7 @@ class FindPanel(QWidget):
         context.scene.active_changed.connect(self._scan_changed)
         context.scene.scans_changed.connect(self._scans_changed)
         context.scene.segments_changed.connect(self._show_chips)
+        self.model_changed()
         self._scan_changed()
 
     def _arrange(self) -> None:
@@ -302,6 +302,13 @@ class FindPanel(QWidget):
         column.setContentsMargins(12, 12, 2, 12)
         column.addLayout(top)
         column.addWidget(area, 1)
+        self.model = _label("", "muted")
+        change = _button(tr("Model…"), "link", tr("Choose the model, read its card"), self.context.choose_model)
+        foot = QHBoxLayout()
+        foot.setContentsMargins(0, 4, _BAR_PX, 0)
+        foot.addWidget(self.model, 1)
+        foot.addWidget(change, 0, Qt.AlignmentFlag.AlignTop)
+        column.addLayout(foot)
 
     @property
     def cards(self) -> list[Card]:
@@ -338,6 +345,14 @@ class FindPanel(QWidget):
     def box_drawn(self, box: BoxPrompt) -> None:
         """A box of the box tool."""
         self.finder.draw_box(box)
+
+    def model_changed(self) -> None:
+        """Another model was chosen: cards and segments stay; what comes next is asked of the new one."""
+        self.finder.forget_model()
+        self.model.setText(chosen_line(self.context.settings.get(SETTING, "")))
+        self._preparer.forget()
+        self._show_chips()
+        QTimer.singleShot(0, self, self._prepare)
 
     def focus_prompt(self) -> None:
         """Put the cursor in the prompt line."""
@@ -380,12 +395,4 @@ class FindPanel(QWidget):
         self._hint.setVisible(not self.problem.text())
 
     def _show_chips(self) -> None:
-        scan = self.context.scene.active
-        if scan is None:
-            self.chips.show_names([])
-            return
-        if self._trained is None:
-            self._trained = trained_terms(self.context.settings.get("model", "") or None)
-        done = [s.term_id for s in scan.segments if s.term_id]
-        done += [e.prediction.term_id for e in self.finder.entries if e.prediction and e.prediction.term_id]
-        self.chips.show_names(suggestions(scan.volume, self._trained, done))
+        self.chips.show_names(self.finder.offers())

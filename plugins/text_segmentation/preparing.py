@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from medviewer.api import PanelContext
+from medviewer.api import PanelContext, SegmentRequest
+
+from .model_choice import SETTING
 
 
 def _nothing(_: object) -> None:
@@ -26,11 +28,17 @@ class Preparer:
         if scan is None or not callable(prepare) or scan.key in self._asked:
             return
         self._asked.add(scan.key)
-        volume = scan.volume
+        volume, request = scan.volume, SegmentRequest("", model_id=self.context.settings.get(SETTING, "") or None)
         job = self.context.run_job(
-            lambda progress: prepare(volume, progress), _nothing, _nothing, "Preparing the model"
+            lambda progress: prepare(volume, request, progress), _nothing, _nothing, "Preparing the model"
         )
         self._running = (scan.key, job)
+
+    def forget(self) -> None:
+        """Another model was chosen: what was prepared for the old one does not count."""
+        if self._running is not None:
+            self._running[1].cancel()
+        self._asked, self._running = set(), None
 
     def forget_closed(self) -> None:
         """End the job of a scan that was closed."""

@@ -28,7 +28,7 @@ def trained_terms(model_id: str | None = None) -> Trained:
 
 def suggestions(volume: Volume, trained: Trained, done: Iterable[str], most: int = 6) -> list[str]:
     """Names to offer. `done` are term ids that were asked for already."""
-    modality, skip = _group(volume.modality), set(done)
+    modality, skip = modality_group(volume.modality), set(done)
     fitting = [
         (_COMMON.index(term) if term in _COMMON else len(_COMMON), term)
         for term, modalities in trained.items()
@@ -38,7 +38,8 @@ def suggestions(volume: Volume, trained: Trained, done: Iterable[str], most: int
     return [name for name in names if name][:most]
 
 
-def _group(modality: str | None) -> str | None:
+def modality_group(modality: str | None) -> str | None:
+    """CT, MR, XR or US as descriptions of models name them; None where the scan does not state what it is."""
     if not modality or modality in ("OT", "SC"):
         return None
     return "XR" if modality.upper() in _X_RAY else modality.upper()

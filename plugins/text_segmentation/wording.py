@@ -16,6 +16,7 @@ class CardText:
     rows: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
     advice: str = ""
+    source: str = ""  # the model that answered and what its weights may be used for
 
 
 _ADVICE = {
@@ -42,10 +43,12 @@ def card_text(prediction: Prediction, volume: Volume, voxels: int) -> CardText:
     if not title or prediction.answer is Answer.NEGATION:
         title = prediction.prompt.strip()[:80].capitalize()
     if prediction.found:
-        return CardText(title, answer_line(prediction), _found_rows(prediction, volume, voxels), _warnings(prediction))
+        rows, warnings = _found_rows(prediction, volume, voxels), _warnings(prediction)
+        return CardText(title, answer_line(prediction), rows, warnings, source=prediction.provenance.model_line)
     advice = prediction.reason or _ADVICE.get(prediction.answer, "")
     rows = _test_rows(prediction) if prediction.answer is Answer.NOT_FOUND else ()
-    return CardText(title, answer_line(prediction), rows, tuple(prediction.warnings), advice)
+    source = prediction.provenance.model_line
+    return CardText(title, answer_line(prediction), rows, tuple(prediction.warnings), advice, source)
 
 
 def answer_line(prediction: Prediction) -> str:
@@ -95,9 +98,7 @@ def _found_rows(prediction: Prediction, volume: Volume, voxels: int) -> tuple[tu
 
 
 def _test_rows(prediction: Prediction) -> tuple[tuple[str, str], ...]:
-    source = prediction.provenance
-    model = " ".join(p for p in (source.model_id, source.model_version) if p) or "model"
-    return ("Tested on this kind", prediction.tested), ("Model", f"{model} · {prediction.seconds:.1f} s")
+    return ("Tested on this kind", prediction.tested), ("Answered in", f"{prediction.seconds:.1f} s")
 
 
 def _warnings(prediction: Prediction) -> tuple[str, ...]:

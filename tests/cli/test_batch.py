@@ -14,7 +14,8 @@ import pytest
 from medviewer.plugin_host import segmenting
 from medviewer.services import open_data
 
-FIELDS = ["row", "scan", "prompt", "out", "answer", "found", "presence", "volume_ml", "seconds", "error"]
+FIELDS = ["row", "scan", "prompt", "out", "answer", "found", "presence", "volume_ml", "seconds", "error",
+          "model", "licence"]
 
 
 @pytest.fixture

@@ -29,7 +29,9 @@ def test_found_and_not_found_are_labels_in_the_order_of_the_prompts(segment: Any
     out = tmp_path / "mask.nii.gz"
     ran = segment(scan, out, "liver", "bone")
     assert ran.status == 0
-    assert list(ran.document) == ["scan", "series", "out", "model", "device", "results", "warnings"]
+    assert list(ran.document) == [
+        "scan", "series", "out", "model", "model_version", "licence", "device", "results", "warnings",
+    ]
     liver, bone = ran.document["results"]
     assert list(bone) == FIELDS
     assert (liver["found"], liver["volume_ml"], liver["label"]) == (False, None, 1)

@@ -248,7 +248,8 @@ def test_a_click_on_an_accepted_segment_is_one_undoable_step(qtbot, ct_window, p
 
 
 def test_suggestions_are_the_trained_names_that_fit(monkeypatch, qtbot, ct_window, panel) -> None:
-    panel._trained = {"liver": frozenset({"CT"}), "clavicle": frozenset({"XR"}), "spleen": frozenset({"CT", "MR"})}
+    trained = {"liver": frozenset({"CT"}), "clavicle": frozenset({"XR"}), "spleen": frozenset({"CT", "MR"})}
+    panel.finder._trained = trained
     panel._show_chips()
     assert [chip.text() for chip in panel.chips.findChildren(QPushButton)] == ["liver", "spleen"]
     qtbot.mouseClick(panel.chips.findChildren(QPushButton)[0], Qt.MouseButton.LeftButton)

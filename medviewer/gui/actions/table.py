@@ -19,6 +19,10 @@ def scan_open(scene: Scene) -> bool:
     return scene.active is not None
 
 
+def any_segment(scene: Scene) -> bool:
+    return any(scan.segments for scan in scene.scans)
+
+
 def segment_selected(scene: Scene) -> bool:
     return scene.active is not None and scene.selected_id is not None
 
@@ -64,11 +68,15 @@ ACTIONS: tuple[ActionInfo, ...] = (
                ("Ctrl+Shift+S",), scan_open, "Files"),
     ActionInfo("export", "Export…", "Save segments or a picture of the views", "export", ("Ctrl+E",), scan_open,
                "Files"),
+    ActionInfo("export_training_set", "Export as training set…", "Add the segments of open scans to a set to train on",
+               "export", (), any_segment, "Files"),
     ActionInfo("describe", "What this scan is…", "State the modality or the patient's side where the file does not",
                "info", (), scan_open, "Files"),
     ActionInfo("deidentify", "De-identify…", "Copy DICOM files without names, numbers and dates", "eye_off",
                group="Files"),
     ActionInfo("close_scan", "Close scan", "Close the scan that is shown", "close", ("Ctrl+W",), scan_open, "Files"),
+    ActionInfo("choose_model", "Model…", "Choose the model that answers, read its card and its licence", "info",
+               group="Files"),
     ActionInfo("clear_model_cache", "Clear the model cache", "Remove what the model keeps on the disk about scans",
                "delete", group="Files"),
     ActionInfo("quit", "Quit", "Close the program", "close", ("Ctrl+Q",), group="Files"),

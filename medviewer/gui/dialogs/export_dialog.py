@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from medviewer.gui.recent import names_patient
 from medviewer.gui.text import tr
 from medviewer.gui.widgets.basic import button, heading, label
 from medviewer.gui.widgets.elided import ElidedLabel
+from medviewer.io.export_notes import Drawn, licence_notes
 
 VIEW = "view"
 _ROW = 26
@@ -227,7 +229,16 @@ class ExportDialog(PlainDialog):
             remarks.append(
                 tr("A DICOM series of the scan is written beside it, because the segmentation must refer to one.")
             )
+        remarks += [f"{note[:1].upper()}{note[1:]}" for note in licence_notes(self._drawn())]
         return " ".join(remarks) or tr("The file is read back and compared before it counts as saved.")
+
+    def _drawn(self) -> Sequence[Drawn]:
+        """What the file shows, whose models' terms hold for it: the ticked segments, or all that a picture of the views
+        shows."""
+        if self.format.key != VIEW:
+            return self.chosen_segments()
+        visible: list[Drawn] = [segment for segment in self.scan.segments if segment.visible]
+        return visible + ([self.scan.preview] if self.scan.preview is not None else [])
 
     def _needs_copy(self) -> bool:
         """The files of the scan are not those of its grid, so that a segmentation cannot refer to them."""

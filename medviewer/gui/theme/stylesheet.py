@@ -85,6 +85,8 @@ QComboBox QAbstractItemView { background: $card; border: 1px solid $line_strong;
   selection-background-color: $selected; selection-color: $text; }
 QAbstractItemView { outline: none; }
 QListWidget { background: $card; border: 2px solid $line; border-radius: ${radius_small}px; padding: 4px; }
+QTextBrowser { background: $card; border: 2px solid $line; border-radius: ${radius_small}px; padding: 8px; }
+QTextBrowser:focus { border-color: $accent; }
 QListWidget::item { border-radius: ${radius_small}px; padding: 4px; color: $text; }
 QListWidget::item:hover { background: $raised; }
 QListWidget::item:selected { background: $selected; color: $text; }

@@ -68,10 +68,10 @@ class Toolbar(QFrame):
         for key in ("open_files", "open_folder", "open_sample", "open_mask"):
             menu.addAction(self._actions[key])
         menu.addSeparator()
-        for key in ("save_session", "save_session_as"):
+        for key in ("save_session", "save_session_as", "export_training_set"):
             menu.addAction(self._actions[key])
         menu.addSeparator()
-        for key in ("describe", "deidentify", "close_scan", "clear_model_cache", "theme", "quit"):
+        for key in ("describe", "deidentify", "close_scan", "choose_model", "clear_model_cache", "theme", "quit"):
             menu.addAction(self._actions[key])
         return menu
 

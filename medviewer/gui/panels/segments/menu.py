@@ -89,6 +89,8 @@ class SegmentMenu(QObject):
         menu.addAction(self._opacity_action(menu))
         menu.addSeparator()
         menu.addAction(self._actions["delete_segment"])
+        menu.addSeparator()
+        menu.addAction(self._actions["export_training_set"])
         return menu
 
     def _opacity_action(self, menu: QMenu) -> QWidgetAction:
