@@ -26,7 +26,8 @@ from medviewer.services.save_data import read_mask
 CT = Path("ct3d") / "totalsegmentator" / "example_ct.nii.gz"
 J2K = Path("dicom") / "ct_j2k_totalseg_20"
 FIELDS = ["prompt", "answer", "found", "presence", "volume_ml", "area_mm2", "label", "seconds"]
-ROW_FIELDS = ["row", "scan", "prompt", "out", "answer", "found", "presence", "volume_ml", "seconds", "error"]
+ROW_FIELDS = ["row", "scan", "prompt", "out", "answer", "found", "presence", "volume_ml", "seconds", "error",
+              "model", "licence"]
 
 
 def prompted(*prompts: str) -> list[str]:
@@ -64,7 +65,9 @@ def test_a_real_ct_to_a_label_map(program: Any, shared_data: Path, tmp_path: Pat
     ran = program("segment", shared_data / CT, *prompted(*prompts), "--out", out, "--json")
     assert ran.status == 0, ran.err
     document = ran.document
-    assert list(document) == ["scan", "series", "out", "model", "device", "results", "warnings"]
+    assert list(document) == [
+        "scan", "series", "out", "model", "model_version", "licence", "device", "results", "warnings",
+    ]
     results = document["results"]
     assert [list(result) for result in results] == [FIELDS] * 7
     assert [result["prompt"] for result in results] == prompts

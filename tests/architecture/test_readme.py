@@ -37,7 +37,7 @@ def test_the_two_commands_stand_first_and_are_those_of_start_py(repository: Path
 
 
 def test_the_table_names_every_command(repository: Path) -> None:
-    table = set(re.findall(r"`medviewer ([a-z]+)", (repository / "README.md").read_text()))
+    table = set(re.findall(r"`medviewer ([a-z-]+)", (repository / "README.md").read_text()))
     assert set(COMMANDS) <= table
 
 
@@ -70,8 +70,11 @@ def test_every_requirement_has_its_licence_told(repository: Path) -> None:
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
     told = (repository / "docs" / "third-party.md").read_text().lower().replace("_", "-")
     pinned = (repository / ".ci" / "constraints.txt").read_text()
-    for requirement in (*project["dependencies"], *project["optional-dependencies"]["dev"]):
+    extras = [requirement for extra in project["optional-dependencies"].values() for requirement in extra]
+    for requirement in (*project["dependencies"], *extras):
         name = re.split(r"[^A-Za-z0-9-]", requirement)[0].lower()
+        if name == project["name"]:  # the extra of another
+            continue
         assert f"| {name} |" in told, name
         assert f"\n{name}==" in pinned, name
     assert "gpl-3.0-only |" not in told.replace("lgpl-3.0-only or gpl-2.0-only or gpl-3.0-only", "")

@@ -36,7 +36,8 @@ def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_holds_what_it_needs_and_no_general_names(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"medviewer"}
-    for part in ("plugins/text_segmentation/plugin.toml", "resources/models.toml", "training/__init__.py"):
+    training = ("training/__main__.py", "training/recipes/smoke.yaml")
+    for part in ("plugins/text_segmentation/plugin.toml", "resources/models.toml", *training):
         assert f"medviewer/{part}" in names
     assert not [name for name in names if "__pycache__" in name or name.startswith("medviewer/tests")]
 
@@ -63,8 +64,8 @@ def test_it_is_the_wheel_that_runs_and_the_libraries_it_requires_are_declared(in
 
 
 def test_training_can_be_started_under_its_name_in_the_wheel(installed: Path, tmp_path: Path) -> None:
-    shown = call([installed, "-m", "medviewer.training.train_text_sam", "--help"], tmp_path)
-    assert "--data" in shown
+    assert "--resume" in call([installed, "-m", "medviewer.training", "train", "--help"], tmp_path)
+    assert "smoke" in call([installed.parent / "medviewer", "train", "--help"], tmp_path)
 
 
 def test_the_demonstration_runs_headless(installed: Path, tmp_path: Path) -> None:

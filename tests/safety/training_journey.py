@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import tempfile
 from pathlib import Path
 
 import torch
 
-from medviewer.models.text_sam import NetworkConfig, TextSam
+from medviewer.models.text_sam import TextSam
 from training import train_text_sam
 from training.data.batches import Batch, BatchMaker
 from training.data.sets import load_sets, structures
+from training.recipe import read_recipe
 from training.synthesis.phantoms import phantom_samples
 
 
@@ -22,22 +22,25 @@ class OneByOne:
     def __init__(self, maker: BatchMaker) -> None:
         self.maker = maker
 
-    def next(self) -> Batch:
-        return self.maker.make(2)
+    def next(self) -> list[Batch]:
+        return [self.maker.make(2)]
+
+    def close(self) -> None:
+        return None
 
 
 def main(run: Path) -> None:
     """Train and save."""
     torch.set_num_threads(1)
-    options = argparse.Namespace(rate=1e-3, run=run, minutes=1, size=64, pictures=2)
-    model = TextSam(NetworkConfig(size=64))
+    recipe = read_recipe("smoke", [f"run.folder={run}"])
+    model = TextSam(recipe.network)
     maker = BatchMaker(phantom_samples(load_sets()["phantom"], [3]), list(structures()), 64, seed=0)
     state = train_text_sam.Setup(
-        options,
+        recipe,
         model,
         copy.deepcopy(model).eval(),
         torch.optim.AdamW(model.parameters(), 1e-3),
-        OneByOne(maker),  # type: ignore[arg-type]
+        OneByOne(maker),
         [],
     )
     for _ in range(2):
