@@ -79,11 +79,13 @@ def out_of_box(maps: Tensor, box: Letterbox) -> Tensor:
 
 def input_side(modality: str, rows: int, cols: int) -> int:
     """Side of the network's input for slices of (rows, cols) pixels: fine for X-rays, whose clavicles are thin, and no
-    larger than small slices need."""
+    larger than small slices need. The smallest is for MR crops; a whole body on so few pixels was never trained."""
     longest = max(rows, cols)
     if modality == "XR":
         return 320
-    return 128 if longest <= 64 else 192 if longest <= 200 else 256
+    if longest <= 64 and modality != "CT":
+        return 128
+    return 192 if longest <= 200 else 256
 
 
 def to_input(unit: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ ERRORS: list[Callable[[], Exception]] = [
 
 
 SLICES = 9
-SIDE = 128  # of the network's input for this scan
+SIDE = 192  # of the network's input for this scan
 
 
 @cache
