@@ -14,7 +14,8 @@ from typing import Any
 from torch import Tensor
 
 from medviewer.core.errors import ModelMissing
-from medviewer.models.text_sam import NetworkConfig, TextSam
+from medviewer.models.picture_kind import PictureKind
+from medviewer.models.text_sam import MODALITIES, NetworkConfig, TextSam
 from medviewer.models.weights import Unsafe, no_constant, read_confined, read_weights, unique_keys
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -85,6 +86,7 @@ class BundleInfo:
     commercial_use: bool | None = None  # None: not stated
     intended_use: str = ""
     trained_tiers: tuple[str, ...] = ()  # licence tiers of the training data
+    picture_kind: PictureKind = field(default_factory=PictureKind)
 
     @property
     def term_ids(self) -> tuple[str, ...]:
@@ -133,6 +135,7 @@ def _info(data: Mapping[str, Any], folder: Path) -> BundleInfo:
         weights_bytes=None if size is None else _count(size, 1 << 50), calibration=_calibration(data),
         commercial_use=_yes_or_no(data.get("commercial_use")), intended_use=_text(data.get("intended_use", "")),
         trained_tiers=tuple(_text(tier) for tier in data.get("trained_tiers", ())),
+        picture_kind=_picture_kind(data),
     )
 
 
@@ -148,6 +151,13 @@ def _calibration(data: Mapping[str, Any]) -> dict[str, Calibration]:
         raise ValueError("unknown calibration")
     return {kind: Calibration(_bounded(slope, 1e-3, 1e3), _bounded(shift, -1e3, 1e3))
             for kind, (slope, shift) in stated.items()}
+
+
+def _picture_kind(data: Mapping[str, Any]) -> PictureKind:
+    stated, length = data.get("picture_kind", {}), int(data["network"]["dim"]) + 1
+    if set(stated) - set(MODALITIES) or any(len(row) != length for row in stated.values()):
+        raise ValueError("unknown kinds of pictures")
+    return PictureKind({name: tuple(_bounded(w, -1e6, 1e6) for w in row) for name, row in stated.items()})
 
 
 def _yes_or_no(value: Any) -> bool | None:

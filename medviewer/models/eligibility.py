@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,6 +71,15 @@ def _untrained(volume: Volume, prompt: ParsedPrompt, info: BundleInfo) -> Refusa
         shown = stated if other else _NAMES[modality]
         return Answer.NOT_TRAINED, f"The model {info.id} was trained for {prompt.term.name} on {known}, not on {shown}."
     return None
+
+
+def other_kind(text: str, shown: str, trained: Iterable[str]) -> str:
+    """Why a term is not answered on a picture without a recorded modality that looks like another kind of picture."""
+    known = " and ".join(_NAMES.get(m, "other pictures") for m in trained)
+    return (
+        f"The picture records no modality and looks like {_NAMES[shown]}; the model knows {text} on {known} only. "
+        "State the modality if that is wrong."
+    )
 
 
 def _unusable(volume: Volume) -> str:

@@ -35,7 +35,7 @@ from medviewer.models.decoding import (
     score_slices,
 )
 from medviewer.models.devices import choose_device
-from medviewer.models.eligibility import refuse_before_model, shows_head
+from medviewer.models.eligibility import other_kind, refuse_before_model, shows_head
 from medviewer.models.embedding_store import EmbeddingStore
 from medviewer.models.embeddings import VolumeEmbedding
 from medviewer.models.footprint import Footprint
@@ -225,7 +225,17 @@ class TextSegmenter:
         if presence < self.info.threshold or not mask.any():
             reason = f"The model found no {trained.text} in this scan. That is no proof of absence."
             return replace(blank, reason=reason)
+        other = self._other_kind(volume, trained, embedding)
+        if other:
+            return replace(blank, reason=other_kind(trained.text, other, trained.results))
         return self._finish(volume, blank, mask, embedding, progress)
+
+    def _other_kind(self, volume: Volume, trained: TrainedTerm, embedding: VolumeEmbedding) -> str:
+        """What a picture that records no modality clearly shows, where the term was not trained on that; else empty."""
+        if volume.kind != "image" or modality_of(volume) != "unknown":
+            return ""
+        guess = self.info.picture_kind.guess(embedding.get(range(1))[0][0])
+        return "" if guess is None or guess in trained.results else guess
 
     def _stack_mask(
         self, volume: Volume, scores: SliceScores, trained: TrainedTerm, embedding: VolumeEmbedding

@@ -51,4 +51,4 @@ def test_structures_of_the_head_are_not_found_in_the_breast(
 ) -> None:
     asked = [parse_prompt(text, terminology) for text in ("hippocampus", "glioma", "fetal head", "liver")]
     answers = [shipped.segment(c.volume, p).found for c in cases(shared_data, "us/breast_busi", 5) for p in asked]
-    assert sum(answers) <= 0.35 * len(answers)  # pictures that record no modality: nothing else tells it apart
+    assert sum(answers) <= 0.2 * len(answers)
