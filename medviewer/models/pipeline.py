@@ -199,8 +199,18 @@ class TextSegmenter:
         return texts[text]
 
     def _embedding(self, volume: Volume, head: bool, progress: Progress) -> VolumeEmbedding:
-        windows, view = choose_windows(volume, head), acquisition_view(volume)
+        usual = self._encoded(volume, head, modality_of(volume), progress)
+        return self._encoded(volume, head, "XR", progress) if self._guess(volume, usual) == "XR" else usual
+
+    def _encoded(self, volume: Volume, head: bool, modality: str, progress: Progress) -> VolumeEmbedding:
+        windows, view = choose_windows(volume, head), acquisition_view(volume, modality)
         return self._runtime.embedding(volume, view, windows, self.info.weights_sha256, progress)
+
+    def _guess(self, volume: Volume, usual: VolumeEmbedding) -> str | None:
+        """What a picture that records no modality clearly shows."""
+        if volume.kind != "image" or modality_of(volume) != "unknown":
+            return None
+        return self.info.picture_kind.guess(usual.get(range(1))[0][0])
 
     def _encode(self, volume: Volume, progress: Progress) -> None:
         embedding = self._embedding(volume, shows_head(volume), progress.part(0.0, 0.7))
@@ -225,16 +235,17 @@ class TextSegmenter:
         if presence < self.info.threshold or not mask.any():
             reason = f"The model found no {trained.text} in this scan. That is no proof of absence."
             return replace(blank, reason=reason)
-        other = self._other_kind(volume, trained, embedding)
+        other = self._other_kind(volume, trained)
         if other:
             return replace(blank, reason=other_kind(trained.text, other, trained.results))
         return self._finish(volume, blank, mask, embedding, progress)
 
-    def _other_kind(self, volume: Volume, trained: TrainedTerm, embedding: VolumeEmbedding) -> str:
+    def _other_kind(self, volume: Volume, trained: TrainedTerm) -> str:
         """What a picture that records no modality clearly shows, where the term was not trained on that; else empty."""
-        if volume.kind != "image" or modality_of(volume) != "unknown":
+        if volume.kind != "image":
             return ""
-        guess = self.info.picture_kind.guess(embedding.get(range(1))[0][0])
+        head = self._head_window(volume, trained)
+        guess = self._guess(volume, self._encoded(volume, head, modality_of(volume), silent()))
         return "" if guess is None or guess in trained.results else guess
 
     def _stack_mask(

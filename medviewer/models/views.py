@@ -42,11 +42,11 @@ OTHER_SLICES = 64  # at most, of each other plane
 OTHER_SIDE = 192  # input side of the other planes, at most
 
 
-def acquisition_view(volume: Volume) -> View:
-    """Every slice along the acquisition axis."""
+def acquisition_view(volume: Volume, modality: str | None = None) -> View:
+    """Every slice along the acquisition axis; of another modality than the scan records, where one is given."""
     plan = plan_slices(volume)
     _, rows, columns = plan.shape
-    box = letterbox_of(rows, columns, plan.spacing[1:], input_side(modality_of(volume), rows, columns))
+    box = letterbox_of(rows, columns, plan.spacing[1:], input_side(modality or modality_of(volume), rows, columns))
     return View(plan, box, neighbour=neighbour_step(plan.spacing[0]))
 
 
