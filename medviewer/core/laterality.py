@@ -200,7 +200,7 @@ def cut_edges(mask: Mask, volume: Volume) -> tuple[str, ...]:
         if mask.shape[axis] == 1 or (axis == 2 and volume.kind == "cine"):
             continue
         for index, sign in ((0, -1), (mask.shape[axis] - 1, 1)):
-            if np.take(mask, index, axis).any():
+            if np.moveaxis(mask, axis, 0)[index].any():  # a view: np.take copies a whole mask in Fortran order
                 touched.append("image edge" if flat else _edge_name(volume, axis, sign))
     order = ["upper", "lower", "left", "right", "front", "back", "image edge"]
     return tuple(sorted(set(touched), key=order.index))

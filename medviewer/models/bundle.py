@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from medviewer.core.errors import ModelMissing
-from medviewer.models.picture_kind import PictureKind
+from medviewer.models.picture_kind import PictureKind, length_of
 from medviewer.models.text_sam import MODALITIES, NetworkConfig, TextSam
 from medviewer.models.weights import Unsafe, no_constant, read_confined, read_weights, unique_keys
 
@@ -23,7 +23,7 @@ _REINSTALL = "Install the model again (see `medviewer models list`)."
 _MOST_CONFIG = 8_000_000  # bytes; the shipped one has 23 kB
 _MOST_TERMS = 20_000
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
-LAYOUT = 2  # of the network and the description; weights of another layout do not fit
+LAYOUT = 3  # of the network and the description; weights of another layout do not fit
 _LARGEST = {"size": 2048, "dim": 1024, "high_res": 256, "text_buckets": 1 << 20, "text_tokens": 16}
 
 
@@ -154,7 +154,7 @@ def _calibration(data: Mapping[str, Any]) -> dict[str, Calibration]:
 
 
 def _picture_kind(data: Mapping[str, Any]) -> PictureKind:
-    stated, length = data.get("picture_kind", {}), int(data["network"]["dim"]) + 1
+    stated, length = data.get("picture_kind", {}), length_of(_network(data["network"]).dim)
     if set(stated) - set(MODALITIES) or any(len(row) != length for row in stated.values()):
         raise ValueError("unknown kinds of pictures")
     return PictureKind({name: tuple(_bounded(w, -1e6, 1e6) for w in row) for name, row in stated.items()})

@@ -23,6 +23,7 @@ from medviewer.models.preprocessing import (
     to_input,
     to_unit,
 )
+from medviewer.models.tissue_window import tissue_window
 
 _TOKENS = {"CT": "CT", "MR": "MR", "US": "US", "CR": "XR", "DX": "XR", "XR": "XR", "RG": "XR", "XA": "XR"}
 NEIGHBOUR_MM = 3.0  # how far away the slices before and behind are that the network sees, or the next ones
@@ -44,8 +45,20 @@ class Windows:
     inverted: bool = False
 
 
-def choose_windows(volume: Volume, head: bool) -> Windows:
-    """CT in HU gets fixed windows (`head`: for brain and blood); 8-bit pictures stay; the rest robust percentiles."""
+def choose_windows(volume: Volume, head: bool, kind: str | None = None) -> Windows:
+    """CT in HU gets fixed windows (`head`: for brain and blood); 8-bit pictures stay; the rest robust percentiles.
+
+    CT pictures without HU that show everything from air to metal get a narrow window of their soft tissue; `kind` is
+    the modality where the volume does not record it, as it looks.
+    """
+    windows = _stated_windows(volume, head)
+    if volume.units == "HU" or volume.inverted or (kind or modality_of(volume)) != "CT":
+        return windows
+    narrow = tissue_window(_thinned(volume), windows.wide)
+    return windows if narrow == windows.wide else Windows(f"{windows.name}, tissue", narrow, windows.wide)
+
+
+def _stated_windows(volume: Volume, head: bool) -> Windows:
     if volume.units == "HU":
         return Windows("head", HEAD, HEAD) if head else Windows("body", SOFT_TISSUE, WIDE)
     if volume.array.dtype == np.uint8:

@@ -24,7 +24,7 @@ from medviewer.models.fusion import (
     volume_presence,
 )
 from medviewer.models.image_encoder import FINE
-from medviewer.models.plane_fusion import MAIN_WEIGHT, brought, fused
+from medviewer.models.plane_fusion import MAIN_WEIGHT, PICTURE_WEIGHT, brought, fused
 from medviewer.models.preprocessing import into_box, out_of_box
 from medviewer.models.text_sam import MODALITIES, SparsePrompts, TextSam
 
@@ -91,7 +91,7 @@ def _each(values: Tensor, step: int) -> NDArray[np.float32]:
 def score_planes(
     query: Query, embedding: VolumeEmbedding, others: Sequence[VolumeEmbedding], progress: Progress
 ) -> SliceScores:
-    """As `score_slices`, of the acquisition's slices, to whose logits and presence the other planes are added."""
+    """As `score_slices`, of the main view's slices, to whose logits and presence those of the others are added."""
     ends = np.cumsum([0, embedding.count, *(other.count for other in others)])
     ends = ends / ends[-1]
     main = score_slices(query, embedding, progress.part(0.0, float(ends[1])))
@@ -101,8 +101,9 @@ def score_planes(
             for other, start, stop in zip(others, ends[1:], ends[2:], strict=False)]
     check()
     parts = (brought(s.logits, o.view, embedding.view) for s, o in zip(seen, others, strict=True))
-    logits = fused(main.logits, parts, len(others))
-    whole = MAIN_WEIGHT * main.whole + (1.0 - MAIN_WEIGHT) * float(np.mean([scores.whole for scores in seen]))
+    weight = PICTURE_WEIGHT if embedding.count == 1 else MAIN_WEIGHT
+    logits = fused(main.logits, parts, len(others), weight)
+    whole = weight * main.whole + (1.0 - weight) * float(np.mean([scores.whole for scores in seen]))
     return SliceScores(main.presence, logits, whole)
 
 

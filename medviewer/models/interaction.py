@@ -14,12 +14,12 @@ from medviewer.models.decoding import Query, prompted_logits
 from medviewer.models.embeddings import VolumeEmbedding
 from medviewer.models.mask_decoder import BOX_FIRST, BOX_LAST, NEGATIVE, POSITIVE
 
-SPREAD_MM = 45.0  # how far a correction may reach through slices
-SPREAD_NEW_MM = 200.0  # the same for a structure that was only clicked
+REACH = 0.75  # of a change's diameter in its own slice: how far it may reach through slices, on both sides
+REACH_NEW = 1.5  # the same where the slice showed nothing of the structure
+REACH_REMOVED = 2.0  # the same for what is taken away, which cannot run over
+MOST_GROWTH = 1.3  # area of a change in another slice, as a share of that in its own
 LOCAL_SHARE = 0.25  # of the longer side of a slice: what the decoder changes farther from all clicks is not taken
 MOST_CLICKS = 4  # of one slice that are given to the decoder, as in training; all are enforced
-NO_POINTS = np.zeros((0, 2))
-NO_LABELS = np.zeros(0, np.int64)
 Mask = NDArray[np.bool_]
 
 
@@ -79,15 +79,20 @@ class Corrector:
         step = self.embedding.plan.spacing[0]
         if self.embedding.count == 1 or step <= 0:
             return
-        reach = SPREAD_MM if known else SPREAD_NEW_MM
         for added, start in zip((True, False), changes, strict=True):
+            reach = self._diameter(start) * (REACH_REMOVED if not added else REACH if known else REACH_NEW)
             for direction in (-1, 1):
                 change = start
                 for place in self._places(number, direction, int(reach / step)):
                     progress.check_cancelled()
-                    change = self._follow(out, place, change, added)
+                    change = self._follow(out, place, change, added, MOST_GROWTH * start.sum())
                     if not change.any():
                         break
+
+    def _diameter(self, change: Mask) -> float:
+        """Of the disc of the same area, in mm: what is missing or too much is mostly as deep as it is wide."""
+        _, tall, wide = self.embedding.plan.spacing
+        return float(2.0 * np.sqrt(change.sum() * tall * wide / np.pi))
 
     def _places(self, number: int, direction: int, most: int) -> Iterator[int]:
         for distance in range(1, most + 1):
@@ -95,17 +100,17 @@ class Corrector:
             if 0 <= place < self.embedding.count:
                 yield place
 
-    def _follow(self, out: Mask, place: int, change: Mask, added: bool) -> Mask:
-        """Carry a change to the next slice as far as the decoder agrees there; returns what was changed."""
+    def _follow(self, out: Mask, place: int, change: Mask, added: bool, most: float) -> Mask:
+        """Carry a change to the next slice as far as the decoder agrees there, but not to one of more than `most`
+        pixels; returns what was changed."""
         if not change.any():
             return change
         before = out[place]
-        proposed = (before | change) if added else (before & ~change)
-        logits = prompted_logits(self.query, self.embedding, place, NO_POINTS, NO_LABELS, proposed)
+        logits = prompted_logits(self.query, self.embedding, place, *_click_into(change, added), before)
         wanted = ((logits > 0) & ~before) if added else (before & (logits < 0))
         near = ndimage.binary_dilation(change, iterations=max(2, change.shape[0] // 60))
         follows = _touching(wanted & near, change)
-        if follows.sum() < 0.25 * change.sum():
+        if not 0.25 * change.sum() <= follows.sum() <= most:
             return np.zeros_like(change)
         out[place] = (before | follows) if added else (before & ~follows)
         return follows
@@ -124,6 +129,12 @@ class Corrector:
             if first == last:
                 changes = [out[number] & ~before, before & ~out[number]]
                 self._spread(out, number, changes, bool(before.any()), progress)
+
+
+def _click_into(change: Mask, added: bool) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """A reader's click in the next slice: the innermost pixel (row, column) of the change, as points and labels."""
+    place = np.unravel_index(int(np.argmax(ndimage.distance_transform_edt(np.pad(change, 1)))), np.add(change.shape, 2))
+    return np.array([place], float) - 1.0, np.array([POSITIVE if added else NEGATIVE])
 
 
 def _to_correct(mask: Mask, clicks: list[Click]) -> list[int]:

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 LEAST_PIXELS = 20  # of the decoder's grid, for a structure that tells what a picture is
 CACHE_BYTES = 700_000_000
-SPINE_STEP_MM = 6.0  # the spine is looked for at this distance, to judge sides
+SPINE_STEP_MM = 15.0  # the spine is looked for at this distance, to judge sides
 Mask = NDArray[np.bool_]
 
 
@@ -200,10 +200,11 @@ class TextSegmenter:
 
     def _embedding(self, volume: Volume, head: bool, progress: Progress) -> VolumeEmbedding:
         usual = self._encoded(volume, head, modality_of(volume), progress)
-        return self._encoded(volume, head, "XR", progress) if self._guess(volume, usual) == "XR" else usual
+        guess = self._guess(volume, usual)
+        return self._encoded(volume, head, guess, progress) if guess in ("XR", "CT") else usual
 
     def _encoded(self, volume: Volume, head: bool, modality: str, progress: Progress) -> VolumeEmbedding:
-        windows, view = choose_windows(volume, head), acquisition_view(volume, modality)
+        windows, view = choose_windows(volume, head, modality), acquisition_view(volume, modality)
         return self._runtime.embedding(volume, view, windows, self.info.weights_sha256, progress)
 
     def _guess(self, volume: Volume, usual: VolumeEmbedding) -> str | None:

@@ -12,17 +12,19 @@ from medviewer.models.views import View
 
 # chosen on held-out train volumes and phantoms
 MAIN_WEIGHT = 0.65  # of the acquisition plane; the others share the rest
+PICTURE_WEIGHT = 0.4  # of a picture's main view; its other sizes share the rest
 OTHER_EDGE = 3.0  # logits of the others are clipped to +-this: they see less, and may miss what is small
 Logits = NDArray[np.float32]
 
 
-def fused(main: Logits, others: Iterable[Logits], count: int) -> Logits:
-    """Weighted mean of logits on one grid, `count` of them others; taken one after the other, and kept in `main`."""
+def fused(main: Logits, others: Iterable[Logits], count: int, weight: float = MAIN_WEIGHT) -> Logits:
+    """Weighted mean of logits on one grid, `count` of them others that share 1 - `weight`; taken one after the other,
+    and kept in `main`."""
     if count:
-        main *= MAIN_WEIGHT
+        main *= weight
     for other in others:
         np.clip(other, -OTHER_EDGE, OTHER_EDGE, out=other)
-        other *= (1.0 - MAIN_WEIGHT) / count
+        other *= (1.0 - weight) / count
         main += other
     return main
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from medviewer.models.click_refiner import ClickRefiner
 from medviewer.models.image_encoder import COARSE, FINE, ImageEncoder
-from medviewer.models.mask_decoder import PairPromptEncoder, TextMaskDecoder, draw_prompts
+from medviewer.models.mask_decoder import DRAWN, PairPromptEncoder, TextMaskDecoder, draw_prompts
 from medviewer.models.text_encoder import TextEncoder
 
 MODALITIES = ("unknown", "CT", "MR", "XR", "US")
@@ -66,6 +67,7 @@ class TextSam(nn.Module):
         self.no_text = nn.Parameter(torch.zeros(config.dim))
         self.text_to_tokens = nn.Linear(config.dim, config.text_tokens * config.dim)
         self.modality = nn.Embedding(len(MODALITIES), config.dim)
+        self.click_refiner = ClickRefiner(config.dim, config.high_res, DRAWN)
 
     def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """images (n, 4, s, s), about -1..1, to (embedding, high-resolution features)."""
@@ -85,7 +87,16 @@ class TextSam(nn.Module):
         sparse, dense, position = self._prompt_tokens(embedding, text, modality, prompts)
         source, token, iou, presence = self.mask_decoder.judge_pairs(embedding, position, sparse, dense)
         drawn = self._drawn(prompts, high_res)
-        return Decoded(self.mask_decoder.draw_pairs(source, high_res, token, text, drawn), iou, presence)
+        logits = self.mask_decoder.draw_pairs(source, high_res, token, text, drawn)
+        return Decoded(self._refined(logits, high_res, drawn, text), iou, presence)
+
+    def _refined(self, logits: Tensor, high_res: Tensor, drawn: Tensor | None, text: Tensor) -> Tensor:
+        """The logits, changed in those pairs that have a prompt beyond the text."""
+        rows = None if drawn is None else torch.nonzero(drawn.flatten(1).any(1))[:, 0]
+        if drawn is None or rows is None or not len(rows):
+            return logits
+        refined = self.click_refiner(logits[rows], high_res[rows], drawn[rows], text[rows])
+        return logits.index_copy(0, rows, refined.to(logits.dtype))
 
     def decode_visible(
         self, embedding: Tensor, high_res: Tensor, text: Tensor, modality: Tensor, least: float

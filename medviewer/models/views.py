@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medviewer.core.volume import Volume
 from medviewer.models.channels import modality_of, neighbour_step
@@ -40,6 +40,7 @@ LEAST_VOXELS = 24  # along every axis, for slices across it to show something
 MOST_ANISOTROPIC = 2.5  # largest to smallest spacing, for other planes to help
 OTHER_SLICES = 64  # at most, of each other plane
 OTHER_SIDE = 192  # input side of the other planes, at most
+PICTURE_SIDES = (-32, 64)  # input sides of the other views of a picture, beyond that of its main view
 
 
 def acquisition_view(volume: Volume, modality: str | None = None) -> View:
@@ -51,14 +52,24 @@ def acquisition_view(volume: Volume, modality: str | None = None) -> View:
 
 
 def other_views(volume: Volume, main: View) -> tuple[View, ...]:
-    """The two planes across the acquisition's, at lower resolution; none where the volume is too thin or its spacing
-    too uneven for them, or where its place in the patient is unknown."""
+    """What is looked at beside the main view, and averaged with it.
+
+    Of a picture the same at other sizes. Of a volume the two planes across the acquisition's, at lower resolution; none
+    where it is too thin or its spacing too uneven for them, or where its place in the patient is unknown.
+    """
+    if volume.kind == "image":
+        return tuple(_resized(main, main.box.size + change) for change in PICTURE_SIDES)
     spacing = volume.spacing_mm
     if volume.kind != "volume" or volume.affine is None or spacing is None or min(volume.shape) < LEAST_VOXELS:
         return ()
     if max(spacing) > MOST_ANISOTROPIC * min(spacing):
         return ()
     return tuple(_other_view(volume, axis) for axis in range(3) if axis != main.plan.axes[0])
+
+
+def _resized(view: View, side: int) -> View:
+    _, rows, columns = view.plan.shape
+    return replace(view, box=letterbox_of(rows, columns, view.plan.spacing[1:], side))
 
 
 def _other_view(volume: Volume, axis: int) -> View:

@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from medviewer.core.terminology import Terminology
 from medviewer.models.bundle import sha256_of
 from medviewer.models.pipeline import TextSegmenter
 from medviewer.models.text_sam import NetworkConfig, TextSam
@@ -20,12 +19,6 @@ SMALL = NetworkConfig(size=64)
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session")
-def terminology(repository: Path) -> Terminology:
-    path = repository / "resources" / "terminology" / "structures.json"
-    return Terminology.from_dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 @pytest.fixture
@@ -46,7 +39,7 @@ def write_config(folder: Path, **changes: object) -> None:
         return {"text": text, "results": results, "parts": parts, "regions": ["abdomen"], "note": ""}
 
     config = {
-        "id": folder.name, "version": "0", "layout": 2, "weights_sha256": sha256_of(folder / "model.safetensors"),
+        "id": folder.name, "version": "0", "layout": 3, "weights_sha256": sha256_of(folder / "model.safetensors"),
         "network": SMALL.as_dict(), "threshold": 0.0, "slice_threshold": 0.0, "licence": "none", "sources": ["random"],
         "terms": {"liver": term("liver", "CT", 1), "kidney": term("kidney", "CT", 2), "heart": term("heart", "XR", 1)},
     }

@@ -52,12 +52,12 @@ def test_refuses_incomplete_folders(untrained: Path, missing: str) -> None:
 
 
 def test_refuses_a_broken_description(untrained: Path) -> None:
-    (untrained / "config.json").write_text('{"id": "x", "layout": 2}', encoding="utf-8")
+    (untrained / "config.json").write_text('{"id": "x", "layout": 3}', encoding="utf-8")
     with pytest.raises(ModelMissing, match="no readable model"):
         read_info(untrained)
 
 
-@pytest.mark.parametrize("layout", [1, 3, None])
+@pytest.mark.parametrize("layout", [1, 2, None])
 def test_refuses_another_layout(untrained: Path, layout: int | None) -> None:
     if layout is None:  # as the first bundles were written
         config = json.loads((untrained / "config.json").read_text(encoding="utf-8"))

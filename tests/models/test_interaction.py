@@ -11,6 +11,7 @@ import pytest
 from medviewer.core.progress import silent
 from medviewer.models import interaction
 from medviewer.models.interaction import LOCAL_SHARE, Click, Corrector, StackBox, corrected_slice
+from medviewer.models.mask_decoder import POSITIVE
 
 SHAPE = (15, 60, 60)
 
@@ -40,10 +41,10 @@ class Oracle:
 
 @pytest.fixture
 def truth() -> np.ndarray:
-    """Two blobs, through slices 3 to 11."""
+    """Two blobs about as deep as they are wide, through slices 4 to 10."""
     mask = np.zeros(SHAPE, bool)
-    mask[3:12, 10:24, 10:24] = True
-    mask[3:12, 40:52, 40:52] = True
+    mask[4:11, 10:24, 10:24] = True
+    mask[4:11, 40:54, 40:54] = True
     return mask
 
 
@@ -67,7 +68,7 @@ def test_a_click_into_a_missing_part_adds_it_on_both_sides(monkeypatch: pytest.M
 
 def test_a_click_on_surplus_removes_it_on_both_sides(monkeypatch: pytest.MonkeyPatch, truth: np.ndarray) -> None:
     before = truth.copy()
-    before[2:14, 30:38, 5:12] = True
+    before[3:12, 30:38, 5:12] = True
     model, _ = corrector(monkeypatch, truth)
     after = model.apply(before, [Click((7, 34, 8), False)], None, silent())
     np.testing.assert_array_equal(after, truth)
@@ -135,3 +136,32 @@ def test_a_box_in_one_slice_spreads_and_stays_inside(monkeypatch: pytest.MonkeyP
     wanted = truth.copy()
     wanted[:, :30] = False
     np.testing.assert_array_equal(after, wanted)
+
+
+def test_a_decoder_that_sees_it_everywhere_does_not_run_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = (81, 60, 60)
+    monkeypatch.setattr(interaction, "prompted_logits", Oracle(np.ones(shape, bool)))
+    model = Corrector(None, Embedding(count=81), True)  # type: ignore[arg-type]
+    before = np.zeros(shape, bool)
+    before[:, 40:44, 40:44] = True
+    after = model.apply(before, [Click((40, 30, 30), True)], None, silent())
+    touched = np.flatnonzero((after & ~before).any(axis=(1, 2)))
+    wide = 2 * np.sqrt((after & ~before)[40].sum() / np.pi)
+    assert 2 <= len(touched) <= 1 + 2 * interaction.REACH * wide / 3.0  # slices are 3 mm apart
+    assert (after & ~before).sum(axis=(1, 2)).max() <= interaction.MOST_GROWTH * (after & ~before)[40].sum()
+
+
+def test_the_next_slice_gets_a_click_into_the_middle_of_the_change(
+    monkeypatch: pytest.MonkeyPatch, truth: np.ndarray
+) -> None:
+    places: dict[int, list[float]] = {}
+
+    def decoder(query: Any, embedding: Any, number: int, points: Any, labels: Any, previous: Any) -> np.ndarray:
+        places[number] = [*points[0], int(labels[0])]
+        return np.where(truth[number], 3.0, -3.0).astype(np.float32)
+
+    monkeypatch.setattr(interaction, "prompted_logits", decoder)
+    before = truth.copy()
+    before[:, 30:] = False
+    Corrector(None, Embedding(), True).apply(before, [Click((7, 42, 42), True)], None, silent())  # type: ignore[arg-type]
+    np.testing.assert_allclose(places[8], [46.5, 46.5, POSITIVE], atol=0.6)
