@@ -15,7 +15,8 @@ class DataArguments:
     `folder` holds a `manifest.csv` (rows with use "train"; sets described in `configs/sets.toml`); empty: none.
     `cases` are folders of your own (see `data/folders.py`); `prompt` names their structure where they do not.
     `tiers`: licence tiers of the manifest's rows; empty: all. `share`: a fixed part of each set's cases, for learning
-    curves. `held`: share of your own cases, by patient, that is only measured.
+    curves. `pseudo`: a file of `python -m training.pseudo_labels` with more structures of the manifest's pictures.
+    `held`: share of your own cases, by patient, that is only measured.
     """
 
     folder: str = ""
@@ -23,6 +24,7 @@ class DataArguments:
     sets: tuple[str, ...] = ()
     share: float = 1.0
     phantoms: int = 10
+    pseudo: str = ""
     cases: tuple[str, ...] = ()
     prompt: str = ""
     held: float = 0.2

@@ -107,7 +107,8 @@ def derived_config(
 ) -> dict[str, Any]:
     """The new bundle's description, but for its weights' checksum: the base's with the new term.
 
-    The figures of the other terms belong to the base model's weights, so these are "untested" here.
+    The figures of the other terms belong to the base model's weights, so these are "untested" here. So does the rule
+    that tells kinds of pictures by its embedding: it is left out.
     """
     terms = {term_id: _untested(entry) for term_id, entry in base["terms"].items()}
     old = terms.get(target.id, {"regions": []})
@@ -117,8 +118,9 @@ def derived_config(
         "text": target.text, "results": {**old.get("results", {}), **measured}, "parts": parts,
         "regions": old["regions"], "note": "",
     }
+    kept = {key: value for key, value in base.items() if key != "picture_kind"}
     return {
-        **base, "id": name, "version": "1", "layout": LAYOUT, "terms": terms, "licence": licence.text,
+        **kept, "id": name, "version": "1", "layout": LAYOUT, "terms": terms, "licence": licence.text,
         "commercial_use": licence.commercial_use, "sources": [*base["sources"], source],
         "intended_use": f"{base['id']} fine-tuned for {target.name}; draft masks that a person checks.",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,9 +1,10 @@
 """Write a training as a bundle: `python -m training export --run runs/default --out resources/models/default`.
 
 Weights are the run's averaged ones in float16, of the best check where the recipe limits the patience. Thresholds are
-chosen on train rows that were held out of training (`in_validation`), never on dev. `--results` takes the JSON of
-`training.evaluate`, `--failures` a folder of `training.failure_pictures`. What the weights may be used for follows from
-the rows that the run recorded.
+chosen on train rows that were held out of training (`in_validation`), never on dev. The rule that tells kinds of
+pictures apart is fitted on the train rows. `--results` takes the JSON of `training.evaluate`, `--failures` a folder of
+`training.failure_pictures`. What the weights may be used for follows from the rows that the run recorded. Where a
+bundle of the same weights is replaced, its calibration is kept unless `--calibrate` makes a new one.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from .data.samples import Sample
 from .data.sets import structures
 from .data.terms import describe_terms, load_terminology, trained_modalities, user_terms
 from .derived_bundle import licence_of
-from .evaluation.calibration import calibrate, write_calibration
+from .evaluation.calibration import calibrate, description_of, keep_fitted, write_calibration
+from .evaluation.picture_kind import fit_picture_kind
 from .failure_pictures import copy_pictures
 from .licences import OPEN, sources_of, terms_of
 from .model_card import Extras, card, intended_use, read_extras
@@ -68,13 +70,25 @@ def export(options: argparse.Namespace) -> Path:
     corpus = _corpus(saved, options)
     if options.calibrate and options.data is None:
         raise WrongUsage("Calibration needs the rows of a manifest.", "State their folder with --data.")
-    thresholds = choose_thresholds(network.eval(), corpus.held, corpus.names)
     results = _results(options.results)
-    write_bundle(options.out, network, corpus.kept, thresholds, results, options, read_sources(options.run))
+    fitted = choose_thresholds(network.eval(), corpus.held, corpus.names) | _picture_kind(network, corpus.kept)
+    before = description_of(options.out)
+    write_bundle(options.out, network, corpus.kept, fitted, results, options, read_sources(options.run))
     if options.calibrate:
         write_calibration(options.out, calibrate(options.out, options.data))
-    print(f"{options.out} was written.", flush=True)
+    for line in [*keep_fitted(options.out, before), f"{options.out} was written."]:
+        print(line, flush=True)
     return Path(options.out)
+
+
+def _picture_kind(network: TextSam, samples: Sequence[Sample]) -> dict[str, Any]:
+    """The rule of `medviewer.models.picture_kind`, told on standard output; empty where the samples cannot give one."""
+    fitted = fit_picture_kind(network, samples)
+    if not fitted:
+        print("Kinds of pictures cannot be told apart: the samples do not show all of them.", flush=True)
+        return {}
+    print(f"Kinds of pictures that are told apart: {', '.join(fitted)}.", flush=True)
+    return {"picture_kind": fitted}
 
 
 def _network(saved: Mapping[str, Any], run: Path) -> TextSam:
@@ -120,11 +134,12 @@ def _results(path: Path | None) -> dict[str, Any]:
 
 
 def write_bundle(
-    out: Path, network: TextSam, samples: Sequence[Sample], thresholds: dict[str, float],
+    out: Path, network: TextSam, samples: Sequence[Sample], fitted: Mapping[str, Any],
     results: dict[str, Any], options: argparse.Namespace, sources: Sources | None = None,
 ) -> None:
-    """Weights, config, card and the catalogue entry; the bundle's folder is replaced as a whole. `sources`: what the
-    run recorded; without it, the manifest's rows of the tiers count as used."""
+    """Weights, config, card and the catalogue entry; the bundle's folder is replaced as a whole. `fitted`: thresholds
+    and other fields of the config. `sources`: what the run recorded; without it, the manifest's rows of the tiers count
+    as used."""
     out.parent.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in network.state_dict().items()}
     extras = Extras() if options.data is None else read_extras(options.data, _parts(options.tiers), options.failures)
@@ -140,7 +155,7 @@ def write_bundle(
         config = {
             "id": out.name, "version": options.version, "weights_sha256": sha256_of(folder / WEIGHTS),
             "weights_bytes": (folder / WEIGHTS).stat().st_size, "layout": LAYOUT,
-            "network": network.config.as_dict(), **thresholds, **origin,
+            "network": network.config.as_dict(), **fitted, **origin,
             "intended_use": intended_use(terms, bool(origin["commercial_use"])),
             "created": datetime.now(UTC).isoformat(timespec="seconds"), "terms": terms,
             "user_terms": user_terms(counts, terminology),
@@ -185,7 +200,7 @@ def _parts(text: str) -> list[str]:
 @torch.inference_mode()
 def choose_thresholds(
     network: TextSam, held: Sequence[Sample], names: Sequence[str], batches: int = 60
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Presence from which a structure counts as found, from held-out train rows; a little lower for single slices of a
     volume in which it was found."""
     if not held:

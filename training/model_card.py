@@ -239,12 +239,16 @@ def _failures(results: Mapping[str, Any], extras: Extras) -> list[str]:
         return []
     lines = ["## Failure cases", ""]
     if extras.failures:
-        text = "The worst cases of sets whose licences allow a picture: truth green, model magenta, both white."
-        lines += [text, ""]
+        lines += [
+            "The worst cases, as outlines in the slice with the largest error: truth green, model magenta, both white,",
+            "enlarged to what they need. No part of a scan is shown. Shares are of the structure's size in the whole",
+            "scan.", "",
+        ]
     for one in extras.failures:
         lines += [f"![{one.structure}, Dice {one.dice:.2f}]({FOLDER}/{one.file})", "", f"*{one.caption}*", ""]
     if worst:
-        lines += ["The worst structures of the other sets, in words (their licences allow no picture here):", ""]
+        which = "of the sets that are not drawn" if extras.failures else "of every set"
+        lines += [f"The worst structures {which}, in words:", ""]
         lines += [f"- {text}" for text in worst]
     return lines
 

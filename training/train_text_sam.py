@@ -181,7 +181,8 @@ def make_optimizer(model: nn.Module, arguments: OptimizerArguments) -> torch.opt
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": arguments.weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, arguments.rate, betas=(0.9, 0.99))
+    # fused: one pass over the parameters; on the CPU the default takes as long as half of a step
+    return torch.optim.AdamW(groups, arguments.rate, betas=(0.9, 0.99), fused=True)
 
 
 @dataclass

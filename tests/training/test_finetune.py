@@ -60,7 +60,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     save_file({k: v.contiguous() for k, v in TextSam(SMALL).state_dict().items()}, folder / "model.safetensors")
     config = {
-        "id": "base", "version": "3", "layout": 2, "weights_sha256": sha256_of(folder / "model.safetensors"),
+        "id": "base", "version": "3", "layout": 3, "weights_sha256": sha256_of(folder / "model.safetensors"),
         "network": SMALL.as_dict(), "threshold": 0.5, "slice_threshold": 0.4, "licence": "CC BY 4.0",
         "commercial_use": True, "sources": ["random"], "terms": TERMS, "calibration": {"picture": [1.0, 0.5]},
     }  # fmt: skip

@@ -28,7 +28,7 @@ SETS = [SetUse("ct/two", "B", "CC BY-NC 4.0", "elsewhere", 7), SetUse("us/one", 
 EXTRAS = Extras(
     SETS,
     [Look("before", "choices", count=3), Look("2026-11-23", "report", ("bars", "absent"))],
-    [Failure("1_us_one.png", "us/one", "breast tumor", 0.0, "CC0", "somewhere")],
+    [Failure("1_us_one.png", "us/one", "breast tumor", 0.0, "CC0", "somewhere", "Nothing was found.")],
     {"us/one": {"people": "women", "scanner": "LOGIQ E9"}},
 )
 
@@ -73,9 +73,15 @@ def test_rows_of_the_first_layout_are_understood() -> None:
 def test_failures_are_pictured_or_described() -> None:
     failures = section(card(CONFIG, {"rows": ROWS}, EXTRAS), "Failure cases")
     assert "(failures/1_us_one.png)" in failures
+    assert "breast tumor, Dice 0.00. Nothing was found. Outlines in one slice;" in failures
     assert "source: somewhere; licence: CC0." in failures
+    assert "No part of a scan is shown." in failures
+    assert "The worst structures of the sets that are not drawn" in failures
     assert "- ct/two: spleen, mean Dice 0.25, found in 1 of 3" in failures
     assert worst_rows(ROWS, {"us/one", "ct/two"}) == []
+    undrawn = section(card(CONFIG, {"rows": ROWS}, Extras(SETS)), "Failure cases")
+    assert "The worst structures of every set, in words:" in undrawn
+    assert "outlines" not in undrawn
 
 
 def test_unknown_is_called_unknown() -> None:

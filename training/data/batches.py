@@ -19,13 +19,14 @@ from medviewer.models.text_sam import MODALITIES
 from ..synthesis.cardiac import recolour_labels
 from ..synthesis.label_maps import synthetic_picture
 from ..transforms.clicks import PairPrompt, draw_prompt
-from ..transforms.intensity import hu_channels, random_intensity
+from ..transforms.intensity import hu_channels, in_tissue_window, random_intensity
 from ..transforms.spatial import random_grid, sample
 from ..transforms.wording import Wording
 from .dataset import Drawer, Drawn
 from .samples import Sample
 
 Pair = tuple[int, str, bool, Tensor, str]  # picture, name, visible, mask, modality
+TISSUE_CHANCE = 0.8  # of a CT picture in a wide window to be seen as the program sees it
 MIN_VISIBLE = 8.0  # input pixels left after cropping for a structure to count as visible
 
 
@@ -100,10 +101,14 @@ class BatchMaker:
         channels = torch.cat([self._channels(drawn), torch.from_numpy(np.stack(masks))])
         rows, cols = drawn.label.shape
         flip = 0.0 if drawn.plane == "sagittal" else drawn.sample.config.flip
-        moved = sample(random_grid(rows, cols, self.size, self.rng, flip), channels)
+        grid = random_grid(rows, cols, self.size, self.rng, flip, drawn.sample.config.turn)
+        moved = sample(grid, channels)
         none = torch.zeros(self.size, self.size)
         found = dict.fromkeys(wanted, none) | dict(zip(shown, moved[4:], strict=False))
-        return to_input(random_intensity(moved[:4], drawn.sample.config.modality, self.rng)), found
+        image = random_intensity(moved[:4], drawn.sample.config.modality, self.rng)
+        if drawn.sample.config.modality == "CT" and self.rng.random() < TISSUE_CHANCE:
+            image = in_tissue_window(image)
+        return to_input(image), found
 
     def _channels(self, drawn: Drawn) -> Tensor:
         if drawn.sample.is_hu:

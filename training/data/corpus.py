@@ -18,6 +18,7 @@ from .cases import split_cases
 from .checks import check_cases
 from .dataset import choose_rows, load_all
 from .folders import read_cases
+from .pseudo import read_pseudo, with_pseudo
 from .samples import Sample
 from .sets import load_sets, structures
 
@@ -59,6 +60,8 @@ def load_corpus(data: DataArguments, seed: int = 0, progress: Progress | None = 
     progress.report(0.0, "Reading the data")
     kept, held = load_all(Path(data.folder), 0, data.tiers, data.sets, data.share) if data.folder else ([], [])
     sources = manifest_sources(data) if data.folder else Sources()
+    if data.pseudo:
+        kept = with_pseudo(kept, read_pseudo(Path(data.pseudo)))
     if data.phantoms:
         phantoms = load_all_phantoms(data.phantoms)
         kept, held = kept + phantoms[:-1], held + phantoms[-1:]

@@ -26,7 +26,7 @@ from medviewer.core.progress import silent
 from medviewer.core.volume import Volume
 from medviewer.io import image_file, nifti
 
-from .samples import Row, in_validation, read_rows, row_labels
+from .samples import Row, in_validation, is_line, read_rows, row_labels
 from .sets import SetConfig, load_sets, structures
 
 Mask = NDArray[np.bool_]
@@ -156,9 +156,14 @@ def _case(data: Path, row: Row, config: SetConfig | None) -> Case:
     least = VISIBLE["volume" if volume.shape[2] > 1 else "picture"]
     return Case(
         row["set"], config.modality if config else _ONLY_DEV[row["set"]][1], volume,
-        {name: mask for name, mask in truths.items() if mask.sum() >= least},
+        {name: mask for name, mask in truths.items() if mask.sum() >= least and not _is_left_over(mask, config)},
         _absent(row, config, truths), row["path"], _patient(data, row), _sides(codes, labels, values, bits),
     )
+
+
+def _is_left_over(mask: Mask, config: SetConfig | None) -> bool:
+    """Whether a label is no outline of a person: then it is neither asked for nor taken to be absent."""
+    return config is not None and config.resampled and mask.shape[2] == 1 and is_line(mask[..., 0])
 
 
 def _read(path: Path) -> Volume:

@@ -14,6 +14,7 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 from medviewer.core.errors import InputRefused
 from medviewer.core.plain_text import one_line
@@ -98,10 +99,19 @@ def load_picture(data: Path, row: Row, config: SetConfig) -> Sample:
     codes = label[np.ix_(rows, cols)].astype(np.uint16)
     bits = row["mask_encoding"].startswith("bitmask")
     labels = row_labels(row)
+    if config.resampled:
+        for value in set(np.unique(label).tolist()) - {0}:
+            if is_line(label == value):
+                codes[codes == value] = 0
     if config.lung_rule:
         codes[lungs_by_rule(pixels) & (codes == 0)] = LUNG_CODE
         labels[LUNG_CODE] = "lung"
     return Sample(row["path"], config, pixels[None], codes[None], _tables(config, labels, bits))
+
+
+def is_line(mask: NDArray[np.bool_]) -> bool:
+    """Whether a mask (rows, cols) has pixels, but is nowhere three of them wide."""
+    return bool(mask.any()) and not ndimage.binary_erosion(mask, np.ones((3, 3), bool)).any()
 
 
 def load_nifti(path: Path) -> NDArray[np.generic]:

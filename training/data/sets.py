@@ -27,6 +27,8 @@ class SetConfig:
     elsewhere: tuple[str, ...]  # structures known not to be there (other part of the body, or modality)
     tumours: float = 0.0  # chance of a tumour planted into a label map
     recolour: float = 0.0  # chance of another contrast between the labelled regions
+    resampled: bool = False  # labels hold lines that the publisher's resampling left behind
+    turn: float = 10.0  # degrees, standard deviation of the random rotation
 
     def values(self, labels: Mapping[int, str]) -> dict[str, list[int]]:
         """Trained name to the mask values that make it up, for one row's `labels` (mask value to label)."""
@@ -82,6 +84,8 @@ def _set(name: str, fields: dict[str, object], places: Mapping[str, frozenset[st
         elsewhere=tuple(sorted(_elsewhere(str(fields["modality"]), shows, throughout, places))),
         tumours=float(str(fields.get("tumours", 0.0))),
         recolour=float(str(fields.get("recolour", 0.0))),
+        turn=float(str(fields.get("turn", 10.0))),
+        resampled=bool(fields.get("resampled", False)),
     )
 
 

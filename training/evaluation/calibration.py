@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -30,7 +30,8 @@ from .asking import score_case
 from .scores import Score
 
 KINDS = ("picture", "volume")
-KEPT, FALSE = 0.95, 0.05  # share of present structures that is kept; of absent ones that may get a mask
+CALIBRATED = ("calibration", "threshold", "slice_threshold", "calibrated_on")  # fields of config.json
+KEPT, FALSE = 0.98, 0.05  # share of present structures that is kept; of absent ones that may get a mask
 SLICE_GRID = (0.15, 0.25, 0.35, 0.5)  # raw presence from which a slice of a volume gets a mask
 VOLUMES_FOR_SLICES = 6
 _LEAST_SLOPE = 0.05
@@ -155,12 +156,37 @@ def choose_slice_threshold(segmenter: TextSegmenter, volumes: Sequence[Case], li
     return max(means, key=lambda value: (round(means[value], 3), value))
 
 
-def write_calibration(bundle: Path, fitted: dict[str, Any]) -> None:
-    """Put the fitted values into the bundle's config.json. Raises ModelMissing, OutputNotWritten."""
+def write_calibration(bundle: Path, fitted: Mapping[str, Any]) -> None:
+    """Put the fitted values into the bundle's config.json; what else stands there, stays. Raises ModelMissing,
+    OutputNotWritten."""
     read_info(bundle)
     config = json.loads((bundle / CONFIG).read_text(encoding="utf-8"))
     config.update(fitted)
     write_text_atomic(bundle / CONFIG, json.dumps(config, indent=1, ensure_ascii=False) + "\n")
+
+
+def description_of(bundle: Path) -> dict[str, Any]:
+    """The config.json of a bundle as it is, of any layout; empty where there is none that can be read."""
+    try:
+        config = json.loads((bundle / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def keep_fitted(bundle: Path, before: Mapping[str, Any]) -> list[str]:
+    """Put what was fitted for the description `before`, which was replaced, into the bundle, where the weights are the
+    same; returns what to tell of it."""
+    config = description_of(bundle)
+    lost = {"calibration": CALIBRATED, "picture_kind": ("picture_kind",)}
+    found = {name: fields for name, fields in lost.items() if before.get(name) and not config.get(name)}
+    if before.get("weights_sha256") != config.get("weights_sha256"):
+        return [f"The {name.replace('_', ' ')} of the bundle before was dropped: it belongs to other weights."
+                for name in found]
+    kept = {field: before[field] for fields in found.values() for field in fields if field in before}
+    if kept:
+        write_calibration(bundle, kept)
+    return [f"The {name.replace('_', ' ')} of the bundle before was kept: the weights are the same." for name in found]
 
 
 def _logit(raw: Values) -> Values:

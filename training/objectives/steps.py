@@ -15,9 +15,9 @@ from ..transforms.clicks import correction
 from .losses import dense_loss, pair_loss
 
 DENSE_WEIGHT = 0.6
-CLICK_WEIGHT = 0.6
-MOST_CLICKED = 5  # pairs of a batch that are corrected
-SECOND_CLICK = 0.35  # chance of a further correction
+CLICK_WEIGHT = 1.0
+MOST_CLICKED = 4  # pairs of a batch that are corrected
+SECOND_CLICK = 0.25  # chance of a further correction
 Features = tuple[Tensor, Tensor]
 
 

@@ -85,7 +85,7 @@ def _correction(prompt: PairPrompt, mask: NDArray[np.bool_], rng: np.random.Gene
     label, region = (POSITIVE, missing) if missing.sum() >= extra.sum() else (NEGATIVE, extra)
     core = ndimage.binary_erosion(region)
     click = _pick(core if core.any() else region, rng)
-    if click and rng.random() < 0.85:
+    if click and rng.random() < 0.6:  # else the mask of a neighbouring slice, as a correction spreads through a volume
         prompt.add(*click, label)
     prompt.mask = mask_logits(torch.from_numpy(wrong))
     prompt.use_text = rng.random() < 0.7

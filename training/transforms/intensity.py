@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medviewer.models.preprocessing import SOFT_TISSUE, WIDE, to_unit
+from medviewer.models.tissue_window import tissue_window
 
 from .corruptions import CORRUPTIONS, corrupt
 
@@ -43,8 +44,8 @@ def random_intensity(image: Tensor, modality: str, rng: np.random.Generator) -> 
         image = image * float(np.exp(rng.normal(0, 0.12))) + float(rng.normal(0, 0.04)) * (image > 0)
     if single and rng.random() < 0.3:
         image = _other_window(image, rng)
-    if modality == "XR" and rng.random() < 0.45:
-        image = _hazed(image, rng)
+    if modality == "XR":
+        image = _as_x_ray(image, rng)
     if rng.random() < 0.25:
         image = _coarser(image, float(rng.uniform(1.3, 3.0)))
     if single and rng.random() < 0.15:
@@ -54,6 +55,32 @@ def random_intensity(image: Tensor, modality: str, rng: np.random.Generator) -> 
         image = image + noise * float(rng.uniform(0.005, 0.06))
     image = image.clamp(0, 1)
     return image.expand(4, -1, -1) if single else image
+
+
+def in_tissue_window(image: Tensor) -> Tensor:
+    """CT (4, s, s) in 0..1: where one wide window was used for all, the narrow channels get that of soft tissue."""
+    if not torch.equal(image[0], image[1]):
+        return image
+    low, high = tissue_window(image[0].numpy(), (0.0, 1.0))
+    narrow = ((image - low) / (high - low)).clamp(0, 1)
+    return torch.stack([narrow[0], image[1], narrow[2], narrow[3]])
+
+
+def _as_x_ray(image: Tensor, rng: np.random.Generator) -> Tensor:
+    """Clouds in the lungs, and the local contrast that makers of X-ray units raise, each to another degree."""
+    if rng.random() < 0.45:
+        image = _hazed(image, rng)
+    return _locally_raised(image, rng) if rng.random() < 0.4 else image
+
+
+def _locally_raised(image: Tensor, rng: np.random.Generator) -> Tensor:
+    """Multi-scale unsharp masking: details of one scale stand out, coarse brightness is partly evened out."""
+    reach = int(rng.integers(2, max(3, image.shape[-1] // 8)))
+    mean = F.avg_pool2d(image[None], 2 * reach + 1, 1, reach, count_include_pad=False)[0]
+    mean = F.avg_pool2d(mean[None], 2 * reach + 1, 1, reach, count_include_pad=False)[0]
+    detail = (image - mean) * float(rng.uniform(0.3, 2.0))
+    evened = image + float(rng.uniform(0.0, 0.6)) * (0.5 - mean)
+    return torch.where(image > 0.005, (evened + detail).clamp(0.0, 1.0), image)
 
 
 def _hazed(image: Tensor, rng: np.random.Generator) -> Tensor:

@@ -10,19 +10,21 @@ from torch import Tensor
 ELASTIC_CHANCE = 0.5
 
 
-def random_grid(rows: int, cols: int, size: int, rng: np.random.Generator, flip_chance: float) -> Tensor:
+def random_grid(
+    rows: int, cols: int, size: int, rng: np.random.Generator, flip_chance: float, turn: float = 10.0
+) -> Tensor:
     """Sampling grid (1, size, size, 2) that letterboxes (rows, cols) into the square with a random affine and, half the
-    time, a random elastic change."""
+    time, a random elastic change. `turn`: standard deviation of the rotation in degrees."""
     flip = -1.0 if rng.random() < flip_chance else 1.0
-    angle = np.deg2rad(rng.normal(0, 10))
+    angle = np.deg2rad(rng.normal(0, turn))
     zoom = float(np.exp(rng.normal(0.05, 0.2)))
     stretch = float(np.exp(rng.normal(0, 0.06)))
     shift = rng.uniform(-0.13, 0.13, 2)
     cos, sin = np.cos(angle), np.sin(angle)
-    turn = np.array([[cos, -sin], [sin, cos]]) / zoom
+    turned = np.array([[cos, -sin], [sin, cos]]) / zoom
     longest = max(rows, cols)
     to_source = np.diag([longest / cols * flip * stretch, longest / rows / stretch])
-    matrix = to_source @ turn
+    matrix = to_source @ turned
     theta = np.concatenate([matrix, (matrix @ shift)[:, None]], axis=1)
     grid = F.affine_grid(torch.from_numpy(theta[None]).float(), [1, 1, size, size], align_corners=False)
     return grid + _elastic(size, rng) if rng.random() < ELASTIC_CHANCE else grid
