@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from medviewer.core.terminology import Terminology
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -24,6 +29,15 @@ def shared_data() -> Path:
     if not (folder / "manifest.csv").is_file():
         pytest.skip("real scans (../shared/data) are not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def terminology(repository: Path) -> Terminology:
+    """The shipped structures, without those of anybody's own models."""
+    from medviewer.core.terminology import Terminology
+
+    path = repository / "resources" / "terminology" / "structures.json"
+    return Terminology.from_dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +41,16 @@ def read_data_file(path: Path) -> dict[str, Any]:
     return dict(data)
 
 
-@cache
 def terminology() -> Terminology:
-    """The structures that prompts may name: the shipped ones and those of the user's own models; read once."""
+    """The structures that prompts may name: the shipped ones and those of the user's own models. Read once, and again
+    when a model came, went or was replaced, so that a new one needs no restart. Any thread."""
+    from medviewer.services.user_terms import installed_state
+
+    return _terminology(installed_state())
+
+
+@lru_cache(maxsize=1)
+def _terminology(state: object) -> Terminology:
     from medviewer.core.user_terms import with_user_terms
     from medviewer.services.user_terms import user_terms
 

@@ -6,6 +6,22 @@ import json
 from typing import Any
 
 _MOST_DESCRIPTION = 8_000_000  # bytes
+State = tuple[tuple[str, int, int], ...]
+
+
+def installed_state() -> State:
+    """Path, time and size of the description of every model on the disk: changes where one comes, goes or is replaced.
+    Reads no file; any thread."""
+    from medviewer.services.model_store import model_folders
+
+    found = []
+    for path in (path for parent in model_folders() for path in parent.glob("*/config.json")):
+        try:
+            status = path.stat()
+        except OSError:  # it has just gone
+            continue
+        found.append((str(path), status.st_mtime_ns, status.st_size))
+    return tuple(sorted(found))
 
 
 def user_terms() -> list[Any]:

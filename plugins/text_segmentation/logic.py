@@ -38,7 +38,7 @@ class TextSegmentation:
 
     def __init__(self, parameters: Parameters | None = None) -> None:
         self.parameters = parameters or Parameters()
-        self._segmenters: dict[tuple[Path, str], TextSegmenter] = {}
+        self._segmenters: dict[tuple[Path, int, str], TextSegmenter] = {}
         self._lock = threading.Lock()
 
     def run(self, volume: Volume, request: SegmentRequest, progress: Progress) -> Prediction:
@@ -67,15 +67,23 @@ class TextSegmentation:
         folder = find_bundle(request.model_id or self.parameters.model_id)
         device = request.device if request.device != "auto" else self.parameters.device
         with held(self._lock, progress):
-            key = (folder, device)
+            key = (folder, _state(folder), device)
             if key not in self._segmenters:
                 progress.check_cancelled()  # importing torch takes a while
-                for old in [other for other in self._segmenters if other[0] != folder]:
-                    del self._segmenters[old]  # another model was chosen: its memory goes, with what it encoded
+                for old in [other for other in self._segmenters if other[:2] != key[:2]]:
+                    del self._segmenters[old]  # another model answers now: its memory goes, with what it encoded
                 self._segmenters[key] = segmenter_class.load(
                     folder, device, store=embedding_store(), free_memory=available_memory
                 )
             return self._segmenters[key]
+
+
+def _state(folder: Path) -> int:
+    """Changes where a model is replaced by another one of its name, as a fine-tuning may do."""
+    try:
+        return (folder / "config.json").stat().st_mtime_ns
+    except OSError:  # loading it tells what is wrong
+        return 0
 
 
 def _networks() -> tuple[type[TextSegmenter], Callable[[Lock, Progress], AbstractContextManager[None]]]:

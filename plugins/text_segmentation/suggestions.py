@@ -34,8 +34,9 @@ def suggestions(volume: Volume, trained: Trained, done: Iterable[str], most: int
         for term, modalities in trained.items()
         if term not in skip and (modality is None or not modalities or modality in modalities)
     ]
-    names = [_name(term) for _, term in sorted(fitting, key=lambda pair: pair[0])]
-    return [name for name in names if name][:most]
+    known = terminology()
+    names = [known.get(term).name for _, term in sorted(fitting, key=lambda pair: pair[0]) if term in known]
+    return names[:most]
 
 
 def modality_group(modality: str | None) -> str | None:
@@ -43,10 +44,3 @@ def modality_group(modality: str | None) -> str | None:
     if not modality or modality in ("OT", "SC"):
         return None
     return "XR" if modality.upper() in _X_RAY else modality.upper()
-
-
-def _name(term_id: str) -> str:
-    try:
-        return terminology().get(term_id).name
-    except KeyError:
-        return ""

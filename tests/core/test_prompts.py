@@ -1,21 +1,12 @@
-"""What users type, in English and German, and what is understood."""
+"""What users type, in English, German and some French, and what is understood."""
 
 from __future__ import annotations
-
-import json
-from pathlib import Path
 
 import pytest
 
 from medviewer.core.errors import WrongUsage
 from medviewer.core.prompts import parse_prompt, split_prompts, title_of
 from medviewer.core.terminology import Terminology
-
-
-@pytest.fixture(scope="module")
-def terminology(repository: Path) -> Terminology:
-    path = repository / "resources" / "terminology" / "structures.json"
-    return Terminology.from_dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize(
@@ -95,6 +86,16 @@ def terminology(repository: Path) -> Terminology:
         ("Amygdala L", "amygdala", "left"),
         ("Hippocampus R", "hippocampus", "right"),
         ("SDH", "subdural_hemorrhage", None),
+        ("could you delineate the liver", "liver", None),
+        ("annotate every rib", "rib", None),
+        ("measure the size of the spleen, thanks", "spleen", None),
+        ("only the left kidney", "kidney", "left"),
+        ("bitte alle Rippen einzeichnen", "rib", None),
+        ("nur die rechte Niere anzeigen", "kidney", "right"),
+        ("two kidneys", "kidney", None),
+        ("heart on the X-ray", "heart", None),
+        ("cerebellar lobule X", "cerebellum_lobule_10", None),
+        ("nuclei caudati", "caudate_nucleus", None),
     ],
 )
 def test_understood(terminology: Terminology, text: str, term_id: str, side: str | None) -> None:
@@ -119,6 +120,15 @@ def test_understood(terminology: Terminology, text: str, term_id: str, side: str
         ("there isn't a tumor", None),
         ("Niere nicht", "kidney"),
         ("NO LIVER", "liver"),
+        ("sans rate", None),
+        ("pas de foie", "liver"),
+        ("sans le rein gauche", "kidney"),
+        ("weder Leber", "liver"),
+        ("absence of the spleen", "spleen"),
+        ("liver is lacking", "liver"),
+        ("kein Tumor der Lunge", "lung_tumor"),
+        ("without scapular bone", "scapula"),
+        ("no livver", "liver"),
     ],
 )
 def test_negation_is_told(terminology: Terminology, text: str, term_id: str | None) -> None:
@@ -134,7 +144,7 @@ def test_a_side_without_meaning_is_kept_and_flagged(terminology: Terminology) ->
     assert not parse_prompt("left ventricle", terminology).side_not_applicable
 
 
-@pytest.mark.parametrize("text", ["left right kidney", "left kidney, right", "rechte Niere links"])
+@pytest.mark.parametrize("text", ["left right kidney", "left kidney, right", "rechte Niere links", "rein gauche droit"])
 def test_contradicting_sides_are_refused(terminology: Terminology, text: str) -> None:
     with pytest.raises(WrongUsage, match="left and right"):
         parse_prompt(text, terminology)

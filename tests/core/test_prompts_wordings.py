@@ -1,46 +1,14 @@
-"""Wordings beyond the terminology's own: requests, adjectives, compounds, French, slips; and what stays unknown."""
+"""Wordings beyond the terminology's own: adjectives, compounds, French, slips; and what stays unknown."""
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
 
 import pytest
 
-from medviewer.core.errors import WrongUsage
 from medviewer.core.prompts import parse_prompt
 from medviewer.core.terminology import Terminology
 from medviewer.core.terminology_text import is_typo, stem
-
-
-@pytest.fixture(scope="module")
-def terminology(repository: Path) -> Terminology:
-    path = repository / "resources" / "terminology" / "structures.json"
-    return Terminology.from_dict(json.loads(path.read_text(encoding="utf-8")))
-
-
-@pytest.mark.parametrize(
-    ("text", "term_id", "side"),
-    [
-        ("could you delineate the liver", "liver", None),
-        ("annotate every rib", "rib", None),
-        ("measure the size of the spleen, thanks", "spleen", None),
-        ("only the left kidney", "kidney", "left"),
-        ("bitte alle Rippen einzeichnen", "rib", None),
-        ("nur die rechte Niere anzeigen", "kidney", "right"),
-        ("two kidneys", "kidney", None),
-        ("heart on the X-ray", "heart", None),
-        ("cerebellar lobule X", "cerebellum_lobule_10", None),
-        ("nuclei caudati", "caudate_nucleus", None),
-    ],
-)
-def test_requests_and_plurals_are_read_as_they_stand(
-    terminology: Terminology, text: str, term_id: str, side: str | None
-) -> None:
-    parsed = parse_prompt(text, terminology)
-    assert parsed.term is not None
-    assert (parsed.term.id, parsed.side, parsed.corrected, parsed.negated) == (term_id, side, "", False)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +32,7 @@ def test_requests_and_plurals_are_read_as_they_stand(
         ("l’estomac", "stomach", None, "stomach"),
         ("tumeur du foie", "liver_tumor", None, "liver tumor"),
         ("les deux poumons", "lung", None, "lung"),
+        ("rein gauche et droit", "kidney", None, "kidney"),
     ],
 )
 def test_equal_words_are_read_and_told(
@@ -128,26 +97,6 @@ def test_near_misses_stay_unknown(terminology: Terminology, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "term_id"),
-    [
-        ("sans rate", None),
-        ("pas de foie", "liver"),
-        ("sans le rein gauche", "kidney"),
-        ("weder Leber", "liver"),
-        ("absence of the spleen", "spleen"),
-        ("liver is lacking", "liver"),
-        ("kein Tumor der Lunge", "lung_tumor"),
-        ("without scapular bone", "scapula"),
-        ("no livver", "liver"),
-    ],
-)
-def test_a_negation_survives_every_kind_of_reading(terminology: Terminology, text: str, term_id: str | None) -> None:
-    parsed = parse_prompt(text, terminology)
-    assert parsed.negated
-    assert (parsed.term.id if parsed.term else None) == term_id
-
-
-@pytest.mark.parametrize(
     "wording",
     ["kidney", "renal parenchyma", "kidny", "organ of the kidney", "Niere", "Nierengewebe", "rein", "kidneey", "ren"],
 )
@@ -159,12 +108,6 @@ def test_a_side_survives_every_kind_of_reading(terminology: Terminology, wording
         parsed = parse_prompt(text, terminology)
         assert parsed.term is not None, text
         assert (parsed.term.id, parsed.side) == ("kidney", side), text
-
-
-def test_contradicting_sides_are_refused_in_french_too(terminology: Terminology) -> None:
-    with pytest.raises(WrongUsage, match="left and right"):
-        parse_prompt("rein gauche droit", terminology)
-    assert parse_prompt("rein gauche et droit", terminology).side is None
 
 
 def test_irregular_plurals_share_a_stem() -> None:

@@ -6,6 +6,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,51 +115,33 @@ def _(path: Path) -> Path:
     return encapsulated(path, RLE, [head + half + half], Rows=17000, Columns=17000)
 
 
-def jpeg_2000(size: int) -> bytes:
-    """A code stream that claims `size` x `size` pixels and holds few."""
+def jpeg_2000(path: Path, claimed: int, header: int) -> Path:
+    """A code stream that claims `claimed` x `claimed` pixels and holds few; the DICOM header says `header`."""
     import imagecodecs
 
     data = bytearray(imagecodecs.jpeg2k_encode(np.zeros((64, 64), np.uint16), codecformat="j2k", level=0))
     at = data.index(b"\xff\x51")
-    struct.pack_into(">8I", data, at + 6, size, size, 0, 0, size, size, 0, 0)
-    return bytes(data)
+    struct.pack_into(">8I", data, at + 6, claimed, claimed, 0, 0, claimed, claimed, 0, 0)
+    return encapsulated(path, J2K, [bytes(data)], Rows=header, Columns=header)
 
 
-@bomb("j2k_siz_60000.dcm", "SIZ of 60000 x 60000, header says 512")
-def _(path: Path) -> Path:
-    return encapsulated(path, J2K, [jpeg_2000(60000)], Rows=512, Columns=512)
-
-
-@bomb("j2k_both_60000.dcm", "SIZ and header of 60000 x 60000")
-def _(path: Path) -> Path:
-    return encapsulated(path, J2K, [jpeg_2000(60000)], Rows=60000, Columns=60000)
-
-
-@bomb("j2k_both_16000.dcm", "SIZ and header of 16000 x 16000")
-def _(path: Path) -> Path:
-    return encapsulated(path, J2K, [jpeg_2000(16000)], Rows=16000, Columns=16000)
-
-
-@bomb("jpegls_sof_65535.dcm", "SOF of 65535 x 65535, header says 512")
-def _(path: Path) -> Path:
-    return _jpeg_ls(path, 65535, 512)
-
-
-@bomb("jpegls_both_65535.dcm", "SOF and header of 65535 x 65535")
-def _(path: Path) -> Path:
-    return _jpeg_ls(path, 65535, 65535)
-
-
-@bomb("jpegls_both_16000.dcm", "SOF and header of 16000 x 16000")
-def _(path: Path) -> Path:
-    return _jpeg_ls(path, 16000, 16000)
-
-
-def _jpeg_ls(path: Path, claimed: int, header: int) -> Path:
+def jpeg_ls(path: Path, claimed: int, header: int) -> Path:
+    """The same in JPEG-LS."""
     import imagecodecs
 
     data = start_of_frame(bytes(imagecodecs.jpegls_encode(np.zeros((64, 64), np.uint16))), 0xF7, claimed)
     return encapsulated(path, JPEG_LS, [data], Rows=header, Columns=header)
+
+
+for _name, _claims, _build, _claimed, _header in (
+    ("j2k_siz_60000.dcm", "SIZ of 60000 x 60000, header says 512", jpeg_2000, 60000, 512),
+    ("j2k_both_60000.dcm", "SIZ and header of 60000 x 60000", jpeg_2000, 60000, 60000),
+    ("j2k_both_16000.dcm", "SIZ and header of 16000 x 16000", jpeg_2000, 16000, 16000),
+    ("jpegls_sof_65535.dcm", "SOF of 65535 x 65535, header says 512", jpeg_ls, 65535, 512),
+    ("jpegls_both_65535.dcm", "SOF and header of 65535 x 65535", jpeg_ls, 65535, 65535),
+    ("jpegls_both_16000.dcm", "SOF and header of 16000 x 16000", jpeg_ls, 16000, 16000),
+):
+    bomb(_name, _claims)(partial(_build, claimed=_claimed, header=_header))
 
 
 @bomb("jpegls_blank_11000.dcm", "16-bit 11000 x 11000, really packed")

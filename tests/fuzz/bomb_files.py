@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -125,28 +126,22 @@ def _(path: Path) -> Path:
 # Pictures and archives ------------------------------------------------------------------------------------------------
 
 
-def _png(path: Path, columns: int, rows: int, colour: int, packed: bytes) -> Path:
+def _png(path: Path, columns: int, rows: int, channels: int) -> Path:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    head = struct.pack(">IIBBBBB", columns, rows, 8, colour, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", columns, rows, 8, {1: 0, 3: 2}[channels], 0, 0, 0)
+    packed = zeros(rows * (columns * channels + 1), 15)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b""))
     return path
 
 
-@bomb("png_60000.png", "60000 x 60000 pixels")
-def _(path: Path) -> Path:
-    return _png(path, 60000, 60000, 0, zeros(60000 * 60001, 15))
-
-
-@bomb("png_rgb_480mb.png", "16000 x 10000 RGB pixels")
-def _(path: Path) -> Path:
-    return _png(path, 16000, 10000, 2, zeros(16000 * 10000 * 3 + 10000, 15))
-
-
-@bomb("png_rgb_780mb.png", "20000 x 13000 RGB pixels")
-def _(path: Path) -> Path:
-    return _png(path, 20000, 13000, 2, zeros(20000 * 13000 * 3 + 13000, 15))
+for _name, _claims, _columns, _rows, _channels in (
+    ("png_60000.png", "60000 x 60000 pixels", 60000, 60000, 1),
+    ("png_rgb_480mb.png", "16000 x 10000 RGB pixels", 16000, 10000, 3),
+    ("png_rgb_780mb.png", "20000 x 13000 RGB pixels", 20000, 13000, 3),
+):
+    bomb(_name, _claims)(partial(_png, columns=_columns, rows=_rows, channels=_channels))
 
 
 @bomb("jpeg_65500.jpg", "65500 x 65500 pixels")

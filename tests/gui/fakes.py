@@ -29,11 +29,12 @@ def ball(shape: tuple[int, int, int], centre: tuple[float, float, float], radius
 class FakeLogic:
     """Answers by term: liver (cut), kidneys, spleen found; pancreas not; brain outside; the rest not trained.
 
-    `gate` holds every answer back until it is set; `requests` is what was asked.
+    `gate` holds every answer back until it is set; `requests` is what was asked, `understood` the terms that it named.
     """
 
     gate: threading.Event = field(default_factory=threading.Event)
     requests: list[SegmentRequest] = field(default_factory=list)
+    understood: list[str | None] = field(default_factory=list)
     truth: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -45,6 +46,7 @@ class FakeLogic:
             progress.report(0.4, "Encoding slices")
         progress.report(0.9, "Asking the model")
         prompt = parse_prompt(request.prompt, terminology())
+        self.understood.append(prompt.term.id if prompt.term else None)
         if request.points or request.box is not None:
             return self._refined(volume, prompt, request)
         if prompt.negated:

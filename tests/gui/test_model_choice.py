@@ -12,9 +12,11 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 
 from medviewer.core.provenance import Provenance
+from medviewer.core.user_terms import user_entry
 from medviewer.gui.dialogs.model_dialog import ModelDialog, facts_text
 from medviewer.gui.model_choice import SETTING
 from medviewer.services import model_store
+from medviewer.services.folders import user_folder
 from medviewer.services.model_store import ModelInfo, list_models
 
 RESEARCH, OPEN = "non-commercial research weights", "CC BY-SA 4.0, commercial use allowed"
@@ -107,6 +109,25 @@ def test_the_suggestions_are_those_of_the_chosen_model(ct_window, panel) -> None
     assert chips(panel) == ["liver", "spleen"]
     choose(ct_window, 1)
     assert chips(panel) == ["liver"]
+
+
+def test_a_model_made_while_the_window_is_open_needs_no_restart(qtbot, ct_window, panel, fake, settings) -> None:
+    """As after a fine-tuning: it is listed, its own structure is completed, offered and understood."""
+    ask(qtbot, ct_window, panel, "zorgle")
+    assert fake.understood == [None]
+    home = user_folder("data") / "models" / "zorgle-model"
+    home.mkdir(parents=True)
+    entry = user_entry("zorgle", ["CT"])
+    config = {"id": home.name, "licence": "mine", "terms": {entry["id"]: {"results": {}}}, "user_terms": [entry]}
+    (home / "config.json").write_text(json.dumps(config))
+    choose(ct_window, 2)
+    assert settings.get(SETTING, "") == "zorgle-model"
+    assert chips(panel) == ["zorgle"]
+    qtbot.keyClicks(panel.prompt, "zor")
+    assert panel.prompt._completer.words.stringList() == ["zorgle"]
+    ask(qtbot, ct_window, panel, "zorgles")
+    assert fake.understood == [None, "user:zorgle"]
+    assert fake.requests[-1].model_id == "zorgle-model"
 
 
 def test_closing_the_chooser_changes_nothing(ct_window, panel, settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -98,6 +99,18 @@ def test_one_model_is_in_memory(logic: Any) -> None:
         assert FakeSegmenter.alive == [model]
     logic.prepare(scan("CT"), SegmentRequest("", model_id="default-open"), Progress())
     assert FakeSegmenter.alive == ["default-open"]
+
+
+def test_a_model_that_was_replaced_by_one_of_its_name_is_loaded_anew(logic: Any, models: Path) -> None:
+    ask(logic, "liver", "CT", None)
+    (before,) = logic._segmenters.values()
+    ask(logic, "liver", "CT", None)
+    assert list(logic._segmenters.values()) == [before]
+    description = models / "default" / "config.json"
+    os.utime(description, ns=(1, 1))
+    ask(logic, "liver", "CT", None)
+    (after,) = logic._segmenters.values()
+    assert after is not before
 
 
 def test_another_installed_model_that_was_trained_for_it_is_named(logic: Any) -> None:

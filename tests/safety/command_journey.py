@@ -32,6 +32,7 @@ def commands(scan: Path, out: Path, prompt: str = "liver") -> dict[str, list[str
     """The commands by name; `out` is an existing folder."""
     table = out / "jobs.csv"
     table.write_text(f"scan,prompt,out\n{scan},{prompt},batch.nii.gz\n{scan},{prompt},batch.seg.nrrd\n", "utf-8")
+    session = session_of(scan, out / "work.mvsession")
     segment = ["segment", str(scan), "--prompt", prompt]
     return {
         "info": ["info", str(scan)],
@@ -41,7 +42,23 @@ def commands(scan: Path, out: Path, prompt: str = "liver") -> dict[str, list[str
         "segment stl --json": [*segment, "--out", str(out / "mask.stl"), "--json"],
         "batch": ["batch", str(table), "--out", str(out / "batch")],
         "screenshot": ["screenshot", str(scan), "--out", str(out / "view.png")],
+        "export-training-set": ["export-training-set", str(session), str(out / "training-set")],
+        "export-training-set --json": ["export-training-set", str(session), str(out / "training-set"), "--json"],
     }
+
+
+def session_of(scan: Path, path: Path) -> Path:
+    """Save a session with one accepted segment on the scan."""
+    from medviewer.core.scene import Scene
+    from medviewer.core.segmentation import Segment
+    from medviewer.services import open_data, sessions
+
+    scene = Scene()
+    volume = open_data.load(open_data.scan_path(scan).entries[0])
+    scene.add_volume(volume)
+    scene.add_segment(Segment("Threshold", volume.array > 50))
+    sessions.save_session(path, sessions.state_of(scene))
+    return path
 
 
 def run(arguments: list[str], env: Mapping[str, str], before: tuple[str, ...] = ()) -> Spoken:

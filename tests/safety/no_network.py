@@ -2,7 +2,7 @@
 
     python -m tests.safety.no_network
 
-Every command, the window and two training steps run in an empty network namespace (`unshare -rn`) under strace, which
+The commands, the window and two training steps run in an empty network namespace (`unshare -rn`) under strace, which
 follows all child processes. They must work, and no call may name an internet address. Local sockets (the display) are
 counted apart.
 """
@@ -76,6 +76,7 @@ def command_runs(folder: Path, scan: Path, only: Sequence[str] = ()) -> list[Tra
     (folder / "out").mkdir(exist_ok=True)
     calls = commands(scan, folder / "out")
     calls["deidentify"] = ["deidentify", str(scan), str(folder / "deidentified")]
+    calls |= {f"{words} list": [words, "list"] for words in ("models", "plugins")}
     chosen = {name: words for name, words in calls.items() if not only or name in only}
     return [traced(n, [sys.executable, "-m", "medviewer", *words], env, folder) for n, words in chosen.items()]
 

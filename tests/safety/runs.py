@@ -12,7 +12,7 @@ from tests.safety.command_journey import Spoken
 from tests.safety.no_network import Traced
 from tests.safety.planted import TOKENS
 
-COMMANDS = ("info", "info --json", "segment nii.gz", "screenshot")
+COMMANDS = ("info", "info --json", "segment nii.gz", "screenshot", "export-training-set")
 
 
 @dataclass(frozen=True)

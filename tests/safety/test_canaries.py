@@ -54,6 +54,8 @@ def test_no_temporary_file_is_left(window_run: WindowRun, command_runs: CommandR
 def test_the_commands_leave_and_say_no_identifier(command_runs: CommandRuns) -> None:
     for name, said in command_runs.spoken.items():
         assert said.status == 0, f"{name}: {said.words[-1000:]}"
+    for written in ("work.mvsession", "training-set/dataset.json"):
+        assert (command_runs.folder / "out" / written).is_file(), "there was something to find"
     sinks = canaries.command_sinks(command_runs.folder, command_runs.spoken)
     assert {sink.name: sink.hits.places for sink in sinks if len(sink.hits)} == {}
 

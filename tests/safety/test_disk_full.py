@@ -24,6 +24,7 @@ FORMATS = (
     "nii.gz", "nii", "seg.nrrd", "dcm", "dcm + source series", "stl", "ply", "png", "picture of a view",
     "converted scan", "session", "settings", "bundle folder",
 )  # fmt: skip
+Forbid = Callable[[Path], AbstractContextManager[None]]
 
 
 @pytest.fixture(scope="module")
@@ -58,19 +59,25 @@ def is_refused(case: SaveCase, folder: Path, forbid: Callable[[], AbstractContex
     assert case.found(elsewhere) == 1
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_full_disk(cases: dict[str, SaveCase], drive: Path, name: str) -> None:
-    cases[name].save(drive, 0)
-    is_refused(cases[name], drive, lambda: filled(drive), "no space is left")
-    assert cases[name].found(drive) == 0
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_disk_that_gets_full_on_the_way(cases: dict[str, SaveCase], drive: Path, name: str) -> None:
+def filled_on_the_way(drive: Path) -> AbstractContextManager[None]:
     """Room for a part of the file, or for the first of several."""
-    cases[name].save(drive, 0)
     size = sum(path.stat().st_blocks * 512 for path in drive.rglob("*") if path.is_file())
-    is_refused(cases[name], drive, lambda: filled(drive, leaving=int(0.6 * size)), "no space is left")
+    return filled(drive, leaving=int(0.6 * size))
+
+
+@pytest.mark.parametrize(
+    ("forbid", "what"),
+    [
+        (filled, "no space is left"), (filled_on_the_way, "no space is left"), (read_only, "the drive is read-only"),
+    ],
+    ids=["full", "gets full on the way", "read-only"],
+)  # fmt: skip
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_drive_that_cannot_be_written(
+    cases: dict[str, SaveCase], drive: Path, name: str, forbid: Forbid, what: str
+) -> None:
+    cases[name].save(drive, 0)
+    is_refused(cases[name], drive, lambda: forbid(drive), what)
     assert cases[name].found(drive) == 0
 
 
@@ -80,13 +87,6 @@ def test_a_limit_on_the_size_of_files(cases: dict[str, SaveCase], tmp_path: Path
     (tmp_path / "out").mkdir()
     cases[name].save(tmp_path / "out", 0)
     is_refused(cases[name], tmp_path / "out", lambda: largest_file(150), "no space is left")
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_read_only_drive(cases: dict[str, SaveCase], drive: Path, name: str) -> None:
-    cases[name].save(drive, 0)
-    is_refused(cases[name], drive, lambda: read_only(drive), "the drive is read-only")
-    assert cases[name].found(drive) == 0
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -35,7 +35,7 @@ def describe(folder: Path, **changes: Any) -> None:
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else "0" * 64
     term = {"text": "liver", "results": {"CT": {"dice": 0.9, "n": 3}}, "parts": 1, "regions": [], "note": ""}
     config = {
-        "id": "own", "version": "1", "layout": 2, "weights_sha256": sha256, "network": SMALL.as_dict(),
+        "id": "own", "version": "1", "layout": 3, "weights_sha256": sha256, "network": SMALL.as_dict(),
         "threshold": 0.5, "slice_threshold": 0.5, "licence": "none", "sources": [], "terms": {"liver": term},
     }  # fmt: skip
     (folder / CONFIG).write_text(json.dumps(config | changes), encoding="utf-8")

@@ -26,8 +26,9 @@ from medviewer.core.volume import Volume
 from medviewer.gui.dialogs.base import PlainDialog
 from medviewer.gui.recent import names_patient
 from medviewer.gui.text import tr
-from medviewer.gui.widgets.basic import button, heading, label
+from medviewer.gui.widgets.basic import heading, label
 from medviewer.gui.widgets.elided import ElidedLabel
+from medviewer.gui.widgets.path_line import with_choose
 from medviewer.io.export_notes import Drawn, licence_notes
 
 VIEW = "view"
@@ -158,13 +159,7 @@ class ExportDialog(PlainDialog):
         self.path.setAccessibleName(tr("File name"))
         self.path.textEdited.connect(self._path_typed)
         self.path.textChanged.connect(self._check)
-        browse = button(tr("Choose…"), "", tr("Choose the folder and the name"))
-        browse.clicked.connect(self._browse)
-        row = QHBoxLayout()
-        row.setSpacing(8)
-        row.addWidget(self.path, 1)
-        row.addWidget(browse)
-        self.body.addLayout(row)
+        self.body.addLayout(with_choose(self.path, tr("Choose the folder and the name"), self._ask_path))
         self.identity = QCheckBox(tr("Show the patient's name and number on the picture"))
         self.body.addWidget(self.identity)
         self.remark = label("", "muted", wrap=True)
@@ -202,11 +197,9 @@ class ExportDialog(PlainDialog):
     def _path_typed(self) -> None:
         self._typed = True
 
-    def _browse(self) -> None:
+    def _ask_path(self) -> str:
         name, _ = QFileDialog.getSaveFileName(self, tr("Save as"), self.path.text(), f"*{self.format.suffix}")
-        if name:
-            self._typed = True
-            self.path.setText(with_suffix(name, self.format.suffix))
+        return with_suffix(name, self.format.suffix) if name else ""
 
     def _check(self) -> None:
         needs = self.format.key != VIEW

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit, QRadioButton, QWidget
+from PySide6.QtWidgets import QCheckBox, QRadioButton, QWidget
 
 from medviewer.core.errors import UserError
 from medviewer.core.progress import Progress
@@ -12,7 +12,8 @@ from medviewer.core.scene import Scan, Scene
 from medviewer.gui.dialogs.work_dialog import WorkDialog
 from medviewer.gui.jobs import GuiJobs
 from medviewer.gui.text import tr
-from medviewer.gui.widgets.basic import button, heading, label
+from medviewer.gui.widgets.basic import heading, label
+from medviewer.gui.widgets.path_line import path_line, with_folder
 from medviewer.services.settings import Settings
 from medviewer.services.training_set import (
     PIXELS_SENTENCE,
@@ -62,24 +63,11 @@ class TrainingSetDialog(WorkDialog):
 
     def _ask_folder(self, folder: Path) -> None:
         self.question.addWidget(heading(tr("Training set")))
-        self.target = QLineEdit()
-        self.target.setAccessibleName(tr("Folder of the training set"))
-        self.target.setPlaceholderText(tr("Folder of the training set"))
-        stored = self._settings.get(FOLDER_KEY, "")
-        self.target.setText(stored or str(folder / "training-set"))
+        self.target = path_line(tr("Folder of the training set"))
+        self.target.setText(self._settings.get(FOLDER_KEY, "") or str(folder / "training-set"))
         self.target.textChanged.connect(self._check)
-        browse = button(tr("Choose…"), "", tr("Choose a new or empty folder, or a training set to add to"))
-        browse.clicked.connect(self._browse)
-        row = QHBoxLayout()
-        row.setSpacing(8)
-        row.addWidget(self.target, 1)
-        row.addWidget(browse)
-        self.question.addLayout(row)
-
-    def _browse(self) -> None:
-        name = QFileDialog.getExistingDirectory(self, tr("Choose the folder of the training set"), self.target.text())
-        if name:
-            self.target.setText(name)
+        tip = tr("Choose a new or empty folder, or a training set to add to")
+        self.question.addLayout(with_folder(self.target, tip, tr("Choose the folder of the training set")))
 
     def scans(self) -> list[Scan]:
         """The scans that were chosen."""

@@ -55,8 +55,9 @@ class WorkDialog(PlainDialog):
         """The question page is shown again after work that was cancelled or failed."""
         self.say("", may_start=True)
 
-    def work(self, job: Callable[[Progress], Any], done: Callable[[Any], str]) -> None:
-        """Run a job and show its progress, then the text that `done` makes of its result."""
+    def work(self, job: Callable[[Progress], Any], done: Callable[[Any], str], name: str = "") -> None:
+        """Run a job and show its progress, then the text that `done` makes of its result. `name`: of the job, where it
+        is not the dialog's title."""
 
         def run(progress: Progress) -> Any:
             return job(Progress(self._reporter(progress), progress.is_cancelled))
@@ -64,7 +65,7 @@ class WorkDialog(PlainDialog):
         self.start.setEnabled(False)
         self.doing.setText("")
         self.pages.setCurrentIndex(1)
-        self._job = self._jobs.run(self._title, run, lambda result: self._done(done(result)), self._failed)
+        self._job = self._jobs.run(name or self._title, run, lambda result: self._done(done(result)), self._failed)
 
     def reject(self) -> None:
         """Cancel the work where some is running; else close."""
@@ -115,7 +116,7 @@ class WorkDialog(PlainDialog):
         self.pages.setCurrentIndex(0)
         self.ask_again()
         if not isinstance(error, Cancelled):
-            self.say(str(error), may_start=True)
+            self.say(str(error), may_start=self.start.isEnabled())
         self.finished_run.emit()
 
 
