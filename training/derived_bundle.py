@@ -148,19 +148,27 @@ def _plain(report: TuningReport) -> dict[str, Any]:
     return fields
 
 
+def save_weights(folder: Path, network: TextSam) -> None:
+    """The network's weights in float16 into a bundle's folder that is being written, read back and compared.
+
+    Raises OutputNotWritten.
+    """
+    tensors = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in network.state_dict().items()}
+    save_file(tensors, folder / WEIGHTS)
+    (folder / WEIGHTS).chmod(0o644)
+    read = load_file(folder / WEIGHTS)
+    if read.keys() != tensors.keys() or not all(torch.equal(read[name], tensors[name]) for name in read):
+        raise OutputNotWritten("The model was not written: reading the weights back gave others than were saved.")
+
+
 def write_derived(out: Path, network: TextSam, config: dict[str, Any], base_card: str) -> Path:
     """Write the bundle's folder as a whole; what was there before stays until all is on the disk and reads back equal.
 
     Raises OutputNotWritten.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in network.state_dict().items()}
     with atomic_folder(out) as folder:
-        save_file(tensors, folder / WEIGHTS)
-        (folder / WEIGHTS).chmod(0o644)
-        read = load_file(folder / WEIGHTS)
-        if read.keys() != tensors.keys() or not all(torch.equal(read[name], tensors[name]) for name in read):
-            raise OutputNotWritten(f"{out} was not written: reading the weights back gave others than were saved.")
+        save_weights(folder, network)
         size = (folder / WEIGHTS).stat().st_size
         stated = {**config, "weights_sha256": sha256_of(folder / WEIGHTS), "weights_bytes": size}
         write_text(folder / CONFIG, json.dumps(stated, indent=1, ensure_ascii=False) + "\n")

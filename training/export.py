@@ -20,9 +20,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 
-from medviewer.core.errors import InputRefused, OutputNotWritten, WrongUsage
+from medviewer.core.errors import InputRefused, WrongUsage
 from medviewer.io.atomic import atomic_folder, write_text
 from medviewer.models.bundle import CONFIG, LAYOUT, WEIGHTS, sha256_of
 from medviewer.models.text_sam import NetworkConfig, TextSam
@@ -34,7 +33,7 @@ from .data.dataset import load_all
 from .data.samples import Sample
 from .data.sets import structures
 from .data.terms import describe_terms, load_terminology, trained_modalities, user_terms
-from .derived_bundle import licence_of
+from .derived_bundle import licence_of, save_weights
 from .evaluation.calibration import calibrate, description_of, keep_fitted, write_calibration
 from .evaluation.picture_kind import fit_picture_kind
 from .failure_pictures import copy_pictures
@@ -141,17 +140,12 @@ def write_bundle(
     and other fields of the config. `sources`: what the run recorded; without it, the manifest's rows of the tiers count
     as used."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in network.state_dict().items()}
     extras = Extras() if options.data is None else read_extras(options.data, _parts(options.tiers), options.failures)
     origin = _origin(extras, sources)
     counts, terminology = trained_modalities(samples), load_terminology()
     terms = describe_terms(counts, results.get("terms", {}), terminology)
     with atomic_folder(out) as folder:
-        save_file(tensors, folder / WEIGHTS)
-        (folder / WEIGHTS).chmod(0o644)
-        read = load_file(folder / WEIGHTS)
-        if read.keys() != tensors.keys() or not all(torch.equal(read[name], tensors[name]) for name in read):
-            raise OutputNotWritten(f"{out} was not written: reading the weights back gave others than were saved.")
+        save_weights(folder, network)
         config = {
             "id": out.name, "version": options.version, "weights_sha256": sha256_of(folder / WEIGHTS),
             "weights_bytes": (folder / WEIGHTS).stat().st_size, "layout": LAYOUT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from medviewer.core.prompts import parse_prompt
 from medviewer.core.terminology import Terminology
@@ -39,12 +40,21 @@ def test_side_of_a_chest_x_ray_picture_is_assumed_and_said_so(
     assert np.argwhere(left.mask)[:, 0].mean() > np.argwhere(both)[:, 0].mean()
 
 
-def test_liver_on_an_abdominal_ct(shipped: TextSegmenter, terminology: Terminology, shared_data: Path) -> None:
+def liver_dice(shipped: TextSegmenter, terminology: Terminology, shared_data: Path) -> list[float]:
     prompt = parse_prompt("hepatic parenchyma", terminology)
     found = [case for case in cases(shared_data, "ct/abdomen_curvas", 8) if "liver" in case.truths]
-    values = [dice(shipped.segment(case.volume, prompt).mask, case.truths["liver"]) for case in found]
+    return [dice(shipped.segment(case.volume, prompt).mask, case.truths["liver"]) for case in found]
+
+
+def test_liver_on_an_abdominal_ct(shipped: TextSegmenter, terminology: Terminology, shared_data: Path) -> None:
+    values = liver_dice(shipped, terminology, shared_data)
     assert np.median(values) >= 0.9
-    assert np.mean(np.array(values) > 0.5) >= 0.75  # the tip of the liver is missed in two neighbouring slices
+    assert np.mean(np.array(values) > 0.5) >= 0.75
+
+
+@pytest.mark.xfail(strict=True, reason="the tip of the liver is missed in two neighbouring slices: mean 0.748")
+def test_liver_with_its_tips(shipped: TextSegmenter, terminology: Terminology, shared_data: Path) -> None:
+    assert np.mean(liver_dice(shipped, terminology, shared_data)) >= 0.75
 
 
 def test_structures_of_the_head_are_not_found_in_the_breast(
