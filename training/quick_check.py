@@ -57,7 +57,8 @@ def _dice_of(model: TextSam, sample: Sample, plane: str, index: int, names: list
     count = len(names)
     modality = torch.full((count,), MODALITIES.index(sample.config.modality), device=device)
     pairs = (embedding.expand(count, -1, -1, -1), high_res.expand(count, -1, -1, -1))
-    decoded = model.decode(*pairs, model.encode_texts(names), modality, SparsePrompts())
+    again = None if sample.is_volume else torch.ones(count, dtype=torch.bool, device=device)  # as the program asks
+    decoded = model.decode(*pairs, model.encode_texts(names), modality, SparsePrompts(), again)
     masks = (decoded.logits > 0).cpu()
     truth = torch.from_numpy(np.stack([sample.tables[name][label] for name in names]).astype(np.float32))
     fitted = into_box(truth[:, None], box)[:, 0]

@@ -23,7 +23,7 @@ _REINSTALL = "Install the model again (see `medviewer models list`)."
 _MOST_CONFIG = 8_000_000  # bytes; the shipped one has 23 kB
 _MOST_TERMS = 20_000
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
-LAYOUT = 3  # of the network and the description; weights of another layout do not fit
+LAYOUT = 4  # of the network and the description; weights of another layout do not fit
 _LARGEST = {"size": 2048, "dim": 1024, "high_res": 256, "text_buckets": 1 << 20, "text_tokens": 16}
 
 

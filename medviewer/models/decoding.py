@@ -65,11 +65,12 @@ def score_slices(query: Query, embedding: VolumeEmbedding, progress: Progress, s
     """
     half = embedding.box.size // FINE
     presence, logits = np.empty(embedding.count, np.float32), np.empty((embedding.count, half, half), np.float32)
-    batch = embedding.batch * step
+    batch, single = embedding.batch * step, embedding.count == 1
     for start in range(0, embedding.count, batch):
         progress.report(start / embedding.count, "Segmenting")
         numbers = range(start, min(start + batch, embedding.count), step)
-        seen, drawn = query.network.decode_visible(*embedding.get(numbers), *query.rows(len(numbers)), query.least)
+        given = (*embedding.get(numbers), *query.rows(len(numbers)), query.least)
+        seen, drawn = query.network.decode_visible(*given, single)  # a second look is too slow for many slices
         here = slice(start, min(start + batch, embedding.count))
         presence[here] = _each(seen.float().sigmoid(), step)[: here.stop - start]
         logits[here] = _each(drawn.float().clamp(-EDGE, EDGE), step)[: here.stop - start]

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from medviewer.core.mask_patch import PackedMask
 from medviewer.core.progress import Progress
 from medviewer.core.volume import Volume
 from medviewer.models.cancelling import check
@@ -103,6 +104,7 @@ class VolumeEmbedding:
     map: mmap.mmap | None = None  # what `arrays` lie in
     encoded: int = 0  # slices encoded so far, counting repeats
     spine: NDArray[np.bool_] | None = None  # (slices, rows, columns), kept for judging sides
+    last: tuple[tuple[str, str], PackedMask, float] | None = None  # the last text and modality, its mask and presence
 
     @property
     def plan(self) -> SlicePlan:

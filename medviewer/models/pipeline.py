@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from medviewer.core.errors import InputRefused
 from medviewer.core.laterality import CHECKED_SIDES, cut_edges, keep_side, orientation_check
+from medviewer.core.mask_patch import PackedMask
 from medviewer.core.prediction import Answer, BoxPrompt, PointPrompt, Prediction
 from medviewer.core.progress import Progress, silent
 from medviewer.core.prompts import title_of
@@ -227,9 +228,14 @@ class TextSegmenter:
         self, volume: Volume, blank: Prediction, query: Query, trained: TrainedTerm, embedding: VolumeEmbedding,
         progress: Progress,
     ) -> Prediction:
-        others = self._other_planes(volume, embedding, progress.part(0.0, 0.3))
-        scores = score_planes(query, embedding, others, progress.part(0.3, 1.0))
-        result = self._stack_mask(volume, scores, trained, embedding)
+        asked = (trained.text, modality_of(volume))  # the other side of a pair is asked for next
+        if embedding.last is None or embedding.last[0] != asked:
+            others = self._other_planes(volume, embedding, progress.part(0.0, 0.3))
+            scores = score_planes(query, embedding, others, progress.part(0.3, 1.0))
+            drawn = self._stack_mask(volume, scores, trained, embedding)
+            embedding.last = (asked, PackedMask.pack(drawn.mask), drawn.presence)
+        kept = embedding.last[1]
+        result = StackMask(kept.unpack(kept.order), embedding.last[2])
         mask = np.ascontiguousarray(embedding.plan.from_stack(result.mask))
         presence = self.info.probability(result.presence, embedding.count)
         blank = replace(blank, presence=presence, extras=blank.extras | {"raw_presence": result.presence})

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from medviewer.models.click_refiner import ClickRefiner
 from medviewer.models.image_encoder import COARSE, FINE, ImageEncoder
 from medviewer.models.mask_decoder import DRAWN, PairPromptEncoder, TextMaskDecoder, draw_prompts
+from medviewer.models.mask_refiner import MaskRefiner
 from medviewer.models.text_encoder import TextEncoder
 
 MODALITIES = ("unknown", "CT", "MR", "XR", "US")
@@ -67,7 +67,8 @@ class TextSam(nn.Module):
         self.no_text = nn.Parameter(torch.zeros(config.dim))
         self.text_to_tokens = nn.Linear(config.dim, config.text_tokens * config.dim)
         self.modality = nn.Embedding(len(MODALITIES), config.dim)
-        self.click_refiner = ClickRefiner(config.dim, config.high_res, DRAWN)
+        self.click_refiner = MaskRefiner(config.dim, config.high_res, DRAWN)
+        self.text_refiner = MaskRefiner(config.dim, config.high_res, 0)
 
     def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """images (n, 4, s, s), about -1..1, to (embedding, high-resolution features)."""
@@ -81,28 +82,27 @@ class TextSam(nn.Module):
         return torch.where(known[:, None], vectors, self.no_text.to(vectors.dtype))
 
     def decode(
-        self, embedding: Tensor, high_res: Tensor, text: Tensor, modality: Tensor, prompts: SparsePrompts
+        self, embedding: Tensor, high_res: Tensor, text: Tensor, modality: Tensor, prompts: SparsePrompts,
+        looked_at: Tensor | None = None,
     ) -> Decoded:
-        """Decode p pairs: embedding (p, ...), high_res (p, ...), text (p, dim), modality (p,) numbers."""
+        """Decode p pairs: embedding (p, ...), high_res (p, ...), text (p, dim), modality (p,) numbers. `looked_at` (p,)
+        bool: pairs that get a second look where they have no prompt beyond the text."""
         sparse, dense, position = self._prompt_tokens(embedding, text, modality, prompts)
         source, token, iou, presence = self.mask_decoder.judge_pairs(embedding, position, sparse, dense)
         drawn = self._drawn(prompts, high_res)
         logits = self.mask_decoder.draw_pairs(source, high_res, token, text, drawn)
-        return Decoded(self._refined(logits, high_res, drawn, text), iou, presence)
-
-    def _refined(self, logits: Tensor, high_res: Tensor, drawn: Tensor | None, text: Tensor) -> Tensor:
-        """The logits, changed in those pairs that have a prompt beyond the text."""
-        rows = None if drawn is None else torch.nonzero(drawn.flatten(1).any(1))[:, 0]
-        if drawn is None or rows is None or not len(rows):
-            return logits
-        refined = self.click_refiner(logits[rows], high_res[rows], drawn[rows], text[rows])
-        return logits.index_copy(0, rows, refined.to(logits.dtype))
+        clicked = torch.zeros_like(presence, dtype=torch.bool) if drawn is None else drawn.flatten(1).any(1)
+        logits = _refined(self.click_refiner, clicked, logits, high_res, drawn, text)
+        if looked_at is not None:
+            logits = _refined(self.text_refiner, looked_at & ~clicked, logits, high_res, None, text)
+        return Decoded(logits, iou, presence)
 
     def decode_visible(
-        self, embedding: Tensor, high_res: Tensor, text: Tensor, modality: Tensor, least: float
+        self, embedding: Tensor, high_res: Tensor, text: Tensor, modality: Tensor, least: float,
+        second_look: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Text alone: presence logits (p,) and mask logits (p, s/2, s/2); masks are drawn only for pairs whose presence
-        is at least `least` (0..1), the others stay at -10."""
+        is at least `least` (0..1), the others stay at -10. `second_look` refines them: more exact, and slower."""
         sparse, dense, position = self._prompt_tokens(embedding, text, modality, SparsePrompts())
         source, token, _, presence = self.mask_decoder.judge_pairs(embedding, position, sparse, dense)
         half = high_res.shape[-1]
@@ -111,6 +111,8 @@ class TextSam(nn.Module):
         if len(shown):
             fine = high_res[shown].float()
             drawn = self.mask_decoder.draw_pairs(source[shown], fine, token[shown], text[shown], None)
+            if second_look:
+                drawn = self.text_refiner(drawn, fine, None, text[shown])
             logits[shown] = drawn.to(logits.dtype)  # half under autocast
         return presence, logits
 
@@ -137,3 +139,14 @@ class TextSam(nn.Module):
         if labels is None:
             labels = torch.full((pairs, 1), -1, device=high_res.device)
         return draw_prompts(points, labels, masks, side).to(high_res.dtype)
+
+
+def _refined(
+    refiner: MaskRefiner, chosen: Tensor, logits: Tensor, high_res: Tensor, drawn: Tensor | None, text: Tensor
+) -> Tensor:
+    """The logits (p, s/2, s/2), with those of the chosen pairs (p,) changed by a refiner."""
+    rows = torch.nonzero(chosen)[:, 0]
+    if not len(rows):
+        return logits
+    refined = refiner(logits[rows], high_res[rows], None if drawn is None else drawn[rows], text[rows])
+    return logits.index_copy(0, rows, refined.to(logits.dtype))

@@ -12,9 +12,10 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+if TYPE_CHECKING:  # so that the files of a model can be looked at without loading torch
+    from torch import Tensor
 
 MOST_WEIGHTS = 20_000_000_000  # bytes
 MOST_HEADER = 16_000_000  # bytes of the JSON header of a safetensors file; ours has 20 kB

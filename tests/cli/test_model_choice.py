@@ -16,17 +16,17 @@ from medviewer.services.model_store import find_bundle
 from medviewer.services.save_data import save_volume_nifti
 
 FREE = "CC BY-SA 4.0, commercial use allowed"
-LINE = f"default-open 7 – {FREE}"
+LINE = f"own-open 7 – {FREE}"
 
 
 @pytest.fixture
 def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the shipped bundle under another id that knows nothing of X-ray pictures, in the user's folder."""
     monkeypatch.setenv("MEDVIEWER_HOME", str(tmp_path / "home"))
-    source, folder = find_bundle(), tmp_path / "home" / "data" / "models" / "default-open"
+    source, folder = find_bundle(), tmp_path / "home" / "data" / "models" / "own-open"
     shutil.copytree(source, folder)
     config = json.loads((folder / "config.json").read_text("utf-8"))
-    config |= {"id": "default-open", "version": "7", "licence": FREE, "commercial_use": True}
+    config |= {"id": "own-open", "version": "7", "licence": FREE, "commercial_use": True}
     for term in config["terms"].values():
         term["results"].pop("XR", None)
     config["terms"] = {name: term for name, term in config["terms"].items() if term["results"]}
@@ -43,12 +43,12 @@ def torso(tmp_path: Path) -> Path:
 
 def test_segment_uses_the_chosen_model_and_writes_its_licence(run: Any, second: Path, torso: Path) -> None:
     out = torso.with_name("masks.nii.gz")
-    ran = run("segment", torso, "--prompt", "liver", "--model", "default-open", "--out", out, "--json")
+    ran = run("segment", torso, "--prompt", "liver", "--model", "own-open", "--out", out, "--json")
     assert ran.status == 0, ran.err
     said = [ran.document[name] for name in ("model", "model_version", "licence")]
-    assert said == ["default-open", "7", FREE]
+    assert said == ["own-open", "7", FREE]
     assert json.loads(out.with_name("masks.json").read_text())["models"][0]["licence"] == FREE
-    told = run("segment", torso, "--prompt", "liver", "--model", "default-open", "--out", out)
+    told = run("segment", torso, "--prompt", "liver", "--model", "own-open", "--out", out)
     assert told.out.splitlines()[-1] == f"Model: {LINE}"
     other = run("segment", torso, "--prompt", "liver", "--out", out, "--json")
     assert (other.document["model"], other.document["licence"][:14]) == ("default", "non-commercial")
@@ -59,23 +59,23 @@ def test_batch_names_model_and_licence_in_every_row(run: Any, second: Path, tors
     with table.open("w", newline="") as file:
         csv.writer(file).writerows([["scan", "prompt", "out"], [torso.name, "liver", "liver.nii.gz"]])
     out = torso.with_name("out")
-    (row,) = run("batch", table, "--out", out, "--model", "default-open", "--json").document["results"]
-    assert (row["model"], row["licence"], row["error"]) == ("default-open 7", FREE, None)
-    again = run("batch", table, "--out", out, "--model", "default-open", "--resume").out.splitlines()
+    (row,) = run("batch", table, "--out", out, "--model", "own-open", "--json").document["results"]
+    assert (row["model"], row["licence"], row["error"]) == ("own-open 7", FREE, None)
+    again = run("batch", table, "--out", out, "--model", "own-open", "--resume").out.splitlines()
     assert again[0].split("\t")[-2:] == ["model", "licence"]
-    assert again[1].split("\t")[-2:] == ["default-open 7", FREE]
+    assert again[1].split("\t")[-2:] == ["own-open 7", FREE]
     (other,) = run("batch", table, "--out", out, "--resume", "--json").document["results"]  # asked anew
     assert other["model"].startswith("default ")
 
 
 def test_a_screenshot_of_what_the_chosen_model_finds(run: Any, second: Path, torso: Path) -> None:
     picture = torso.with_name("view.png")
-    ran = run("screenshot", torso, "--prompt", "lungs", "--model", "default-open", "--out", picture, "--json")
+    ran = run("screenshot", torso, "--prompt", "lungs", "--model", "own-open", "--out", picture, "--json")
     assert ran.status == 0, ran.err
     assert [model["licence"] for model in ran.document["models"]] == [FREE]
     with Image.open(picture) as image:
-        assert image.info["Comment"] == f"model default-open 7: {FREE}."
-    alone = run("screenshot", torso, "--model", "default-open", "--out", picture, "--json")
+        assert image.info["Comment"] == f"model own-open 7: {FREE}."
+    alone = run("screenshot", torso, "--model", "own-open", "--out", picture, "--json")
     assert (alone.status, alone.error["code"]) == (2, "wrong-usage")
 
 
@@ -86,7 +86,7 @@ def test_a_model_that_is_not_installed_is_told_with_those_that_are(
 ) -> None:
     ran = run(command[0], torso, *command[1:-1], torso.with_name(command[-1]), "--model", "mine", "--json")
     assert (ran.status, ran.error["code"]) == (4, "model-missing")
-    assert ran.error["hint"] == "Installed models: default, default-open."
+    assert ran.error["hint"] == "Installed models: default, default-open, own-open."
 
 
 def test_the_demonstration_takes_a_model(run: Any, second: Path, tmp_path: Path) -> None:
@@ -98,10 +98,10 @@ def test_the_demonstration_takes_a_model(run: Any, second: Path, tmp_path: Path)
 def test_not_trained_names_the_model_and_the_one_that_was(run: Any, second: Path, tmp_path: Path) -> None:
     chest, out = tmp_path / "chest.png", tmp_path / "m.png"
     Image.linear_gradient("L").resize((64, 64)).save(chest)
-    options = ["--prompt", "clavicle", "--model", "default-open", "--modality", "DX", "--out", out, "--json"]
+    options = ["--prompt", "clavicle", "--model", "own-open", "--modality", "DX", "--out", out, "--json"]
     ran = run("segment", chest, *options)
     (result,) = ran.document["results"]
     assert result["answer"] == "not trained for this term"
     (told,) = [text for text in ran.document["warnings"] if "clavicle" in text]
-    assert "The model default-open was not trained for clavicle." in told
+    assert "The model own-open was not trained for clavicle." in told
     assert "Trained for it and installed: default " in told

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from medviewer.models.bundle import sha256_of
+from medviewer.models.bundle import LAYOUT, sha256_of
 from medviewer.models.pipeline import TextSegmenter
 from medviewer.models.text_sam import NetworkConfig, TextSam
 
@@ -39,7 +39,7 @@ def write_config(folder: Path, **changes: object) -> None:
         return {"text": text, "results": results, "parts": parts, "regions": ["abdomen"], "note": ""}
 
     config = {
-        "id": folder.name, "version": "0", "layout": 3, "weights_sha256": sha256_of(folder / "model.safetensors"),
+        "id": folder.name, "version": "0", "layout": LAYOUT, "weights_sha256": sha256_of(folder / "model.safetensors"),
         "network": SMALL.as_dict(), "threshold": 0.0, "slice_threshold": 0.0, "licence": "none", "sources": ["random"],
         "terms": {"liver": term("liver", "CT", 1), "kidney": term("kidney", "CT", 2), "heart": term("heart", "XR", 1)},
     }

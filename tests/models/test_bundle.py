@@ -52,7 +52,7 @@ def test_refuses_incomplete_folders(untrained: Path, missing: str) -> None:
 
 
 def test_refuses_a_broken_description(untrained: Path) -> None:
-    (untrained / "config.json").write_text('{"id": "x", "layout": 3}', encoding="utf-8")
+    (untrained / "config.json").write_text('{"id": "x", "layout": 4}', encoding="utf-8")
     with pytest.raises(ModelMissing, match="no readable model"):
         read_info(untrained)
 

@@ -14,7 +14,7 @@ from medviewer.core.progress import Progress, silent
 from medviewer.core.prompts import parse_prompt
 from medviewer.core.terminology import Terminology
 from medviewer.core.volume import Fact, Volume
-from medviewer.models import embeddings, runtime
+from medviewer.models import embeddings, pipeline, runtime
 from medviewer.models.decoding import Query, score_slices
 from medviewer.models.embeddings import EmbeddingCache, content_key
 from medviewer.models.pipeline import TextSegmenter
@@ -49,6 +49,22 @@ def test_second_prompt_does_not_encode_again(segmenter: TextSegmenter, terminolo
     copy = volume.with_changes(array=volume.array.copy(), title="the same voxels")
     segmenter.segment(copy, parse_prompt("liver", terminology))
     assert len(segmenter._runtime.cache._entries) == 1
+
+
+def test_the_other_side_of_a_pair_is_not_decoded_again(
+    segmenter: TextSegmenter, untrained: Path, terminology: Terminology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+    score_planes = pipeline.score_planes
+    monkeypatch.setattr(pipeline, "score_planes", lambda *given: decoded.append("") or score_planes(*given))
+    texts, answers = ("left kidney", "right kidney", "liver", "right kidney"), []
+    for text, count in zip(texts, (1, 1, 2, 3), strict=True):
+        answers.append(segmenter.segment(scan(), parse_prompt(text, terminology)))
+        assert len(decoded) == count
+    for text, answer in zip(texts, answers, strict=True):
+        alone = TextSegmenter.load(untrained).segment(scan(), parse_prompt(text, terminology))
+        assert (answer.answer, answer.presence) == (alone.answer, alone.presence)
+        assert np.array_equal(answer.mask, alone.mask)
 
 
 def test_slices_beyond_the_memory_limit_give_the_same_mask(untrained: Path, terminology: Terminology) -> None:

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from medviewer.core.errors import ModelMissing
-from medviewer.models.bundle import load_network, read_info
+from medviewer.models.bundle import LAYOUT, load_network, read_info
 from medviewer.models.pipeline import TextSegmenter
 from medviewer.models.text_sam import NetworkConfig, TextSam
 from medviewer.models.weights import read_confined
@@ -35,7 +35,7 @@ def describe(folder: Path, **changes: Any) -> None:
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else "0" * 64
     term = {"text": "liver", "results": {"CT": {"dice": 0.9, "n": 3}}, "parts": 1, "regions": [], "note": ""}
     config = {
-        "id": "own", "version": "1", "layout": 3, "weights_sha256": sha256, "network": SMALL.as_dict(),
+        "id": "own", "version": "1", "layout": LAYOUT, "weights_sha256": sha256, "network": SMALL.as_dict(),
         "threshold": 0.5, "slice_threshold": 0.5, "licence": "none", "sources": [], "terms": {"liver": term},
     }  # fmt: skip
     (folder / CONFIG).write_text(json.dumps(config | changes), encoding="utf-8")

@@ -26,7 +26,7 @@ from medviewer.core.prompts import parse_prompt
 from medviewer.core.terminology import Terminology
 from medviewer.core.user_terms import user_entry, user_term_id, with_user_terms
 from medviewer.io import image_file
-from medviewer.models.bundle import load_network, read_info, sha256_of
+from medviewer.models.bundle import LAYOUT, load_network, read_info, sha256_of
 from medviewer.models.pipeline import TextSegmenter
 from medviewer.models.text_sam import NetworkConfig, TextSam
 from training import finetune, rehearsal, tuning
@@ -60,7 +60,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     save_file({k: v.contiguous() for k, v in TextSam(SMALL).state_dict().items()}, folder / "model.safetensors")
     config = {
-        "id": "base", "version": "3", "layout": 3, "weights_sha256": sha256_of(folder / "model.safetensors"),
+        "id": "base", "version": "3", "layout": LAYOUT, "weights_sha256": sha256_of(folder / "model.safetensors"),
         "network": SMALL.as_dict(), "threshold": 0.5, "slice_threshold": 0.4, "licence": "CC BY 4.0",
         "commercial_use": True, "sources": ["random"], "terms": TERMS, "calibration": {"picture": [1.0, 0.5]},
     }  # fmt: skip

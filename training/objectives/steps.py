@@ -17,6 +17,7 @@ from .losses import dense_loss, pair_loss
 DENSE_WEIGHT = 0.6
 CLICK_WEIGHT = 1.0
 MOST_CLICKED = 4  # pairs of a batch that are corrected
+MOST_LOOKED_AT = 4  # pairs of a batch, asked by text alone, that get a second look
 SECOND_CLICK = 0.25  # chance of a further correction
 Features = tuple[Tensor, Tensor]
 
@@ -30,7 +31,7 @@ def batch_loss(
     with _autocast(batch, half):
         features = model.encode_images(batch.images)
         text = model.encode_texts(batch.texts)
-        decoded = _decode(model, features, text, batch)
+        decoded = _decode(model, features, text, batch, _looked_at(batch, rng))
         direct = dense_logits(model, features[1], batch)
     parts = pair_loss(decoded, batch.target, batch.visible, batch.presence_known)
     parts["dense"] = dense_loss(direct.float(), batch.dense_target)
@@ -43,10 +44,21 @@ def _autocast(batch: Batch, half: bool) -> torch.autocast:
     return torch.autocast(batch.images.device.type, torch.bfloat16, enabled=half)
 
 
-def _decode(model: TextSam, features: Features, text: Tensor, batch: Batch) -> Decoded:
+def _looked_at(batch: Batch, rng: np.random.Generator) -> Tensor:
+    """(p,) bool: some of the pairs that show what their text names and have no other prompt."""
+    alone = batch.visible & ~batch.has_mask & (batch.labels < 0).all(1)
+    rows = torch.nonzero(alone)[:, 0].cpu().numpy()
+    chosen = torch.zeros_like(batch.visible)
+    chosen[torch.from_numpy(rng.permutation(rows)[:MOST_LOOKED_AT].copy()).to(chosen.device)] = True
+    return chosen
+
+
+def _decode(
+    model: TextSam, features: Features, text: Tensor, batch: Batch, looked_at: Tensor | None = None
+) -> Decoded:
     prompts = SparsePrompts(batch.points, batch.labels, batch.masks, batch.has_mask)
     pictures = (features[0].index_select(0, batch.index), features[1].index_select(0, batch.index))
-    return model.decode(*pictures, text, batch.modality, prompts)
+    return model.decode(*pictures, text, batch.modality, prompts, looked_at)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def load_wordings(names: Sequence[str]) -> dict[str, list[str]]:
 def _terminology_texts() -> dict[str, list[str]]:
     """Every wording in lower case to all wordings of its term, where it belongs to one term only."""
     found: dict[str, list[str]] = {}
-    for path in sorted(TERMINOLOGY.glob("*.json")):
+    for path in sorted(TERMINOLOGY.glob("structures*.json")):
         for entry in json.loads(path.read_text(encoding="utf-8"))["structures"]:
             texts = [entry["name"], entry["name_de"], *entry["synonyms"], *entry["synonyms_de"], *entry["aliases"]]
             for text in texts:

@@ -1,4 +1,4 @@
-"""What a click changes in a mask: a small U-Net on the fine features, the drawn prompts and the answer so far."""
+"""A second look at a mask on the fine grid: a small U-Net on the fine features, drawn prompts and the answer so far."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from medviewer.models.image_encoder import Residual, Up, conv_norm
 LOGIT_SCALE = 0.25  # logits come to about the size of the features
 
 
-class ClickRefiner(nn.Module):
-    """Adds to the mask decoder's logits where prompts were drawn.
+class MaskRefiner(nn.Module):
+    """Adds to the mask decoder's logits.
 
-    The decoder places a prompt on a grid of 1/16 of the input; here it is seen at 1/2, together with the edges of the
-    image and with the answer without it, over a neighbourhood that reaches across the picture (as in RITM, Sofiiuk et
-    al. 2021, but on features that are computed once). The text says which of several edges is meant. A new one changes
-    nothing: its last layer begins with zeros.
+    The decoder places a structure or a prompt on a grid of 1/16 of the input; here it is seen at 1/2, together with
+    the edges of the image and with the answer without it, over a neighbourhood that reaches across the picture (for
+    prompts as in RITM, Sofiiuk et al. 2021, but on features that are computed once). The text says which of several
+    edges is meant. `drawn`: channels of drawn prompts, 0 for the refiner of text alone. A new one changes nothing: its
+    last layer begins with zeros.
     """
 
     def __init__(self, dim: int, high_res: int, drawn: int) -> None:
@@ -32,11 +33,12 @@ class ClickRefiner(nn.Module):
         if self.out.bias is not None:
             nn.init.zeros_(self.out.bias)
 
-    def forward(self, logits: Tensor, high_res: Tensor, drawn: Tensor, text: Tensor) -> Tensor:
-        """logits (p, h, w), high_res (p, c, h, w), drawn (p, d, h, w), text (p, dim), h and w multiples of 8, to new
-        logits (p, h, w)."""
+    def forward(self, logits: Tensor, high_res: Tensor, drawn: Tensor | None, text: Tensor) -> Tensor:
+        """logits (p, h, w), high_res (p, c, h, w), drawn (p, d, h, w) if any, text (p, dim), h and w multiples of 8, to
+        new logits (p, h, w)."""
         answer = (logits * LOGIT_SCALE).clamp(-2.0, 2.0)[:, None].to(high_res.dtype)
-        at2 = self.at2(torch.cat([high_res, drawn.to(high_res.dtype), answer], dim=1))
+        seen = [high_res, answer] if drawn is None else [high_res, drawn.to(high_res.dtype), answer]
+        at2 = self.at2(torch.cat(seen, dim=1))
         at4 = self.down4(at2)
         at8 = self.down8(at4)
         at16 = self.down16(at8)
