@@ -10,8 +10,9 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from medviewer.core.prediction import BoxPrompt, PointPrompt
+from medviewer.core.prediction import BoxPrompt, PointPrompt, Prediction
 from medviewer.core.progress import Progress
+from medviewer.core.report.document import Measurement
 from medviewer.core.segmentation import Segment
 from medviewer.core.volume import Volume
 
@@ -20,7 +21,7 @@ class PluginKind(StrEnum):
     """What a plugin gives back, and which request it takes."""
 
     TEXT_SEGMENTATION = "text-segmentation"  # SegmentRequest -> Prediction
-    REPORT = "report"  # ReportRequest -> report
+    REPORT = "report"  # ReportRequest -> DraftedReport
     ATTENTION_MAP = "attention-map"  # MapRequest -> parametric map
 
 
@@ -44,13 +45,29 @@ class SegmentRequest:
 
 @dataclass(frozen=True, eq=False)
 class ReportRequest:
-    """A draft report about one scan from its accepted segments."""
+    """A draft report about one scan from its accepted segments and from what the model finds besides.
+
+    `template` is a key, "" to choose by the scan and what is found. `language` is "en" or "de". With `ask`, the
+    template's structures that neither `segments` nor `answers` cover are asked of the model `model_id` (None: the
+    default one). `answers`: what was asked before. `prior`: the comparison in words, empty without a prior. `accepted`:
+    ids of masks below the threshold that a person accepted. `sides_confirmed`: a person confirmed left and right.
+    `frame`: of a cine loop, None for the first one.
+    """
 
     segments: tuple[Segment, ...] = ()
     template: str = ""
     language: str = "en"
     device: str = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)
+    indication: str = ""
+    model_id: str | None = None
+    ask: bool = True
+    answers: tuple[Prediction, ...] = ()
+    by_hand: tuple[Measurement, ...] = ()
+    prior: str = ""
+    accepted: frozenset[str] = frozenset()
+    sides_confirmed: bool = False
+    frame: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

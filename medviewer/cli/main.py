@@ -22,6 +22,7 @@ from medviewer.cli import (
     info,
     lists,
     models,
+    report,
     screenshot,
     segment,
     training,
@@ -43,14 +44,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (info, convert, segment, batch, screenshot, deidentify, training_set, demo, training):
+for _module in (info, convert, segment, batch, report, screenshot, deidentify, training_set, demo, training):
     _module.register(app)
 app.add_typer(lists.plugins_app, name="plugins")
 app.add_typer(models.models_app, name="models")
 
 COMMANDS = (
-    "info", "convert", "segment", "batch", "screenshot", "deidentify", "export-training-set", "demo", "plugins",
-    "models", "train", "finetune", "evaluate", "export-model",
+    "info", "convert", "segment", "batch", "report", "screenshot", "deidentify", "export-training-set", "demo",
+    "plugins", "models", "train", "finetune", "evaluate", "export-model",
 )  # fmt: skip
 
 

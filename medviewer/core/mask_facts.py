@@ -61,7 +61,7 @@ def mask_facts(
     low, median, high = _percentiles(scanned)
     volume_ml = None if cut or volume.voxel_ml is None else len(values) * volume.voxel_ml
     area = None if cut or volume.pixel_area_mm2 is None else len(values) * volume.pixel_area_mm2
-    return MaskFacts(len(values), volume_ml, area, median, low, high, _outliers(volume, mask, expected))
+    return MaskFacts(len(values), volume_ml, area, median, low, high, outliers(volume, mask, expected))
 
 
 def _percentiles(values: NDArray[np.float64]) -> tuple[float | None, float | None, float | None]:
@@ -72,7 +72,9 @@ def _percentiles(values: NDArray[np.float64]) -> tuple[float | None, float | Non
     return float(low), float(median), float(high)
 
 
-def _outliers(volume: Volume, mask: Mask, expected: tuple[float, float] | None) -> Outliers | None:
+def outliers(volume: Volume, mask: Mask, expected: tuple[float, float] | None) -> Outliers | None:
+    """Voxels of a CT's mask outside what soft tissue can be, widened by the structure's `expected` HU; None where there
+    are none."""
     if volume.units != "HU":
         return None
     low, high = SOFT_TISSUE_HU
@@ -102,11 +104,19 @@ def _place(volume: Volume, index: list[int]) -> tuple[float, float, float]:
 
 def metal_warning(volume: Volume) -> str | None:
     """A sentence where a CT holds metal, with the place of the densest voxel; None otherwise."""
+    metal = densest_metal(volume)
+    if metal is None:
+        return None
+    peak, where = metal
+    return f"Very dense material, probably metal, up to {peak:.0f} HU at {where}: values near it are unreliable."
+
+
+def densest_metal(volume: Volume) -> tuple[float, str] | None:
+    """HU and place ("L 133 A 119 S 100 mm") of the densest voxel of a CT that holds metal; None otherwise."""
     if volume.units != "HU" or volume.affine is None or volume.is_color:
         return None
     index = np.unravel_index(int(np.argmax(volume.array)), volume.shape)
     peak = float(volume.array[index])
     if peak < METAL_HU or int((volume.array >= METAL_HU).sum()) < _METAL_MIN_VOXELS:
         return None
-    where = position_text(_place(volume, [int(i) for i in index]))
-    return f"Very dense material, probably metal, up to {peak:.0f} HU at {where}: values near it are unreliable."
+    return peak, position_text(_place(volume, [int(i) for i in index]))

@@ -6,6 +6,7 @@ Only the GUI thread changes a scene (the command line has one thread). Listeners
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +49,8 @@ class Scan:
     preview_points: tuple[PointPrompt, ...] = ()  # the clicks and the box that led to the preview, where known
     preview_box: BoxPrompt | None = None
     prompts: list[str] = field(default_factory=list)  # what was asked on this scan, oldest first
+    notes: dict[str, str] = field(default_factory=dict)  # what plugins keep with the scan, by plugin id
+    saved_notes: dict[str, str] = field(default_factory=dict)  # as the session's file has them
 
     def __post_init__(self) -> None:
         self.cursor = centre_of(self.volume)
@@ -92,6 +95,8 @@ class Scene:
     volume_replaced = Signal(object)  # Scan whose description changed
     prompt_asked = Signal(object)  # Scan
     segment_shown = Signal(object, str)  # Scan, id of the segment that was hidden, shown or faded
+    note_kept = Signal(object)  # Scan
+    saving = Signal()  # what plugins keep is about to be read
     previewed = Signal(object)  # Scan whose preview was set or taken away
 
     def __init__(self) -> None:
@@ -165,6 +170,13 @@ class Scene:
         self._push(AddSegment(scan, segment, len(scan.segments), title))
         self.select(segment.id)
 
+    def add_segments(self, segments: Iterable[Segment], title: str = "") -> None:
+        """Add several, each an undoable step; listeners are told once, and nothing is selected."""
+        scan = self._require_active()
+        for segment in segments:
+            self.undo_stack.push(AddSegment(scan, segment, len(scan.segments), title))
+        self._segments_may_have_changed()
+
     def delete_segment(self, segment_id: str) -> None:
         self._push(DeleteSegment(self._require_active(), segment_id))
         if self.selected_id == segment_id:
@@ -219,6 +231,12 @@ class Scene:
         scan = self._require_active()
         scan.prompts.append(text)
         self.prompt_asked.emit(scan)
+
+    def keep_note(self, scan: Scan, plugin_id: str, text: str) -> None:
+        """Keep a plugin's text with a scan; a session saves it. Not an undoable step."""
+        if scan.notes.get(plugin_id) != text:
+            scan.notes[plugin_id] = text
+            self.note_kept.emit(scan)
 
     def set_preview(
         self, prediction: Prediction | None, points: tuple[PointPrompt, ...] = (), box: BoxPrompt | None = None

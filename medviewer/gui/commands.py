@@ -144,12 +144,14 @@ class WindowCommands:
             self._window.documents.close(scan)
 
     def unsaved(self, scans: Sequence[Scan]) -> list[Scan]:
-        """Those with segments that are not saved as they are now."""
+        """Those with segments, or with a report or another plugin's work, that are not saved as they are now."""
         stack = self._window.scene.undo_stack
-        return [s for s in scans if stack.unsaved_in(s.key) and (s.segments or stack.was_saved(s.key))]
+        edited = [s for s in scans if stack.unsaved_in(s.key) and (s.segments or stack.was_saved(s.key))]
+        return [s for s in scans if s in edited or s.notes != s.saved_notes]
 
     def may_lose(self, scans: Sequence[Scan]) -> bool:
         """Ask if something on these scans was not saved; True if it may go. `savers` give further answers."""
+        self._window.scene.saving.emit()
         lost = self.unsaved(scans)
         if not lost:
             return True
@@ -240,4 +242,4 @@ def _lost_text(scans: Sequence[Scan]) -> str:
     """What would be lost, and on which scans."""
     names = ", ".join(scan.volume.title or scan.volume.source.path.name for scan in scans[:3])
     names += "…" if len(scans) > 3 else ""
-    return tr("The segments on {names} are not saved as they are now.").format(names=names)
+    return tr("The work on {names} is not saved as it is now.").format(names=names)

@@ -131,7 +131,7 @@ class MainWindow(QMainWindow):
         scene = self.scene
         for signal in (
             scene.active_changed, scene.scans_changed, scene.segments_changed, scene.selection_changed,
-            scene.undo_stack.changed,
+            scene.undo_stack.changed, scene.note_kept,
         ):  # fmt: skip
             signal.connect(self.refresh)
         scene.active_changed.connect(self._active_changed)
@@ -169,7 +169,10 @@ class MainWindow(QMainWindow):
 
     def _context(self, logic: Any) -> PanelContext:
         choose = self.actions_["choose_model"].trigger
-        return PanelContext(self.scene, self._run_job, self.notify, self.settings, self.scene.set_cursor, logic, choose)
+        return PanelContext(
+            self.scene, self._run_job, self.notify, self.settings, self.scene.set_cursor, logic, choose,
+            self.views.point_at, self.views.grab_picture,
+        )  # fmt: skip
 
     def _run_job(self, work: Any, on_done: Any, on_error: Any, title: str) -> Any:
         return self.jobs.run(title, work, on_done, on_error, channel=title, lane="plugins")

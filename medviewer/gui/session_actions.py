@@ -63,12 +63,13 @@ class SessionActions(QObject):
         layout = self._window.views.grid.maximised if self._window.views.grid is not None else None
         state = sessions.state_of(scene, layout or "grid")
         steps = {scan.key: scene.undo_stack.newest(scan.key) for scan in scene.scans}
+        notes = [(scan, dict(scan.notes)) for scan in scene.scans]
 
         def work(progress: Progress) -> Path:
             return sessions.save_session(path, state, progress)
 
         title = tr("Saving {name}").format(name=path.name)
-        self._window.jobs.run(title, work, lambda done: self._done(path, steps), self._failed)
+        self._window.jobs.run(title, work, lambda done: self._done(path, steps, notes), self._failed)
         return True
 
     def save_and_wait(self) -> bool:
@@ -90,8 +91,10 @@ class SessionActions(QObject):
                 signal.disconnect(end)
         return ended == [True]
 
-    def _done(self, path: Path, steps: dict[str, Any]) -> None:
+    def _done(self, path: Path, steps: dict[str, Any], notes: list[tuple[Scan, dict[str, str]]]) -> None:
         window = self._window
+        for scan, kept in notes:
+            scan.saved_notes = kept
         open_keys = {scan.key for scan in window.scene.scans}
         window.scene.undo_stack.mark_saved({key: step for key, step in steps.items() if key in open_keys})
         window.settings.set("session_folder", str(path.parent))

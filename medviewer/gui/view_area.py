@@ -63,6 +63,11 @@ class ViewArea(QWidget):
         rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
         return rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).copy()
 
+    def point_at(self, segment_id: str | None) -> None:
+        """Fill a segment, so that the eye finds it; None ends it."""
+        if self.grid is not None:
+            self.grid.link.point_at(segment_id)
+
     def shut_down(self) -> None:
         """Free what belongs to the graphics system."""
         if self.grid is not None:

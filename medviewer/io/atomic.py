@@ -120,13 +120,23 @@ def write_text_atomic(path: Path, text: str) -> None:
         write_text(temporary, text)
 
 
+def write_bytes_atomic(path: Path, data: bytes) -> None:
+    """Write a file made in memory atomically and compare it with what was meant. Raises OutputNotWritten."""
+    with atomic_write(path) as temporary:
+        write_bytes(temporary, data)
+
+
 def write_text(temporary: Path, text: str) -> None:
     """Write text to the temporary path of an atomic write and read it back. Raises OSError, OutputNotWritten."""
-    data = text.encode("utf-8")
+    write_bytes(temporary, text.encode("utf-8"))
+
+
+def write_bytes(temporary: Path, data: bytes) -> None:
+    """Like `write_text`."""
     temporary.write_bytes(data)
     if temporary.read_bytes() != data:
         raise OutputNotWritten(
-            f"{temporary.name} was not written: reading it back gave another text than was saved.",
+            f"{temporary.name} was not written: reading it back gave something else than was saved.",
             "Try another folder or drive; the old file, if there was one, is unchanged.",
         )
 

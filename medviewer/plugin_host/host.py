@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,7 +80,18 @@ class PluginHost:
                 manifest = self._fit(plugin_id)
                 with self._marked(manifest):
                     self._logic[plugin_id] = made_logic(manifest)
+                    self._connect(self._logic[plugin_id])
             return self._logic[plugin_id]
+
+    def _connect(self, logic: Any) -> None:
+        """Hand a logic that asks for it (`connect(ask)`) the text segmentation, so that one loaded model serves both.
+        Its answers are checked as everybody's."""
+        if not callable(getattr(logic, "connect", None)):
+            return
+        from medviewer.plugin_host.segmenting import DEFAULT_PLUGIN, segment_with
+
+        plugins = self if DEFAULT_PLUGIN in self._plugins else host()
+        logic.connect(partial(segment_with, DEFAULT_PLUGIN, plugins=plugins))
 
     def panel_class(self, plugin_id: str) -> type | None:
         """The plugin's Qt widget class (`Panel(context)`), or None if it has none."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from medviewer.core.errors import UserError
 
 if TYPE_CHECKING:
+    from medviewer.core.measure import AllowedTable, ReferenceRange, Rules
+    from medviewer.core.report.document import Language
     from medviewer.core.terminology import Terminology
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -61,3 +63,27 @@ def _terminology(state: object) -> Terminology:
 def presets() -> dict[str, Any]:
     """The shipped window presets as data; see the file itself for its fields."""
     return read_data_file(resource_path("presets/windows.json"))
+
+
+def measure_rules(language: Language = "en") -> Rules:
+    """What measurements are held against: the shipped table of allowed quantities and the reference ranges, whose texts
+    are in the language. Read once; any thread."""
+    from medviewer.core.measure import Rules
+
+    allowed, ranges = _measure_tables()
+    return Rules(allowed, ranges, language)
+
+
+@cache
+def _measure_tables() -> tuple[AllowedTable, tuple[ReferenceRange, ...]]:
+    from medviewer.core.measure import KNOWN, allowed_table, reference_ranges
+
+    allowed = allowed_table(read_data_file(resource_path("terminology/allowed.json")), KNOWN)
+    return allowed, reference_ranges(read_data_file(resource_path("terminology/ranges.json")))
+
+
+@cache
+def report_quantities() -> dict[str, Any]:
+    """Names of quantities, methods, reasons and flags in the languages of reports, as `measure.wordings` and the words
+    of reports take them."""
+    return read_data_file(resource_path("report/quantities.toml"))

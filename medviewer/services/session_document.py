@@ -62,6 +62,7 @@ class SavedScan:
     inverted: bool = False
     preview: Record | None = None
     prompts: tuple[str, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)  # what plugins keep with the scan, by plugin id
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _scan_json(saved: SavedScan, segments: list[dict[str, Any]], preview: dict[s
         "shape": list(scan.shape), "affine_lps": None if scan.affine is None else list(scan.affine),
         "stated": dict(scan.stated), "cursor": None if saved.cursor is None else list(saved.cursor),
         "window": None if saved.window is None else list(saved.window), "frame": saved.frame,
-        "inverted": saved.inverted, "prompts": list(saved.prompts), "segments": segments,
+        "inverted": saved.inverted, "prompts": list(saved.prompts), "notes": dict(saved.notes), "segments": segments,
         "preview": preview,
     }  # fmt: skip
 
@@ -161,6 +162,7 @@ def _scan_from(values: Mapping[str, Any], masks: Mapping[str, bytes]) -> SavedSc
         _truth(values.get("inverted", False)),
         None if preview is None else (dict(preview), masks[preview["mask"]]),
         tuple(_text(prompt) for prompt in _list(values.get("prompts", []))),
+        {_text(plugin): _text(text) for plugin, text in dict(values.get("notes", {})).items()},
     )
 
 

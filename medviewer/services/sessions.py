@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,6 +52,7 @@ class ScanState:
     preview_points: tuple[PointPrompt, ...] = ()
     preview_box: BoxPrompt | None = None
     prompts: tuple[str, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +67,11 @@ class SceneState:
 
 def state_of(scene: Scene, layout: str = "") -> SceneState:
     """The scene of now, to be saved by any thread. Call on the thread that owns the scene; nothing is copied."""
+    scene.saving.emit()
     scans = tuple(
         ScanState(
             s.volume, tuple(s.segments), s.cursor, s.window, s.frame, s.inverted, s.preview, s.preview_points,
-            s.preview_box, tuple(s.prompts),
+            s.preview_box, tuple(s.prompts), dict(s.notes),
         ) for s in scene.scans
     )  # fmt: skip
     active = None if scene.active is None else scene.scans.index(scene.active)
@@ -136,7 +138,7 @@ def _saved(state: ScanState, path: Path) -> SavedScan:
         header, data = prediction_record.to_record(preview)
         kept = header | prediction_record.prompts_to_record(state.preview_points, state.preview_box), data
     return SavedScan(
-        reference, segments, state.cursor, state.window, state.frame, state.inverted, kept, state.prompts
+        reference, segments, state.cursor, state.window, state.frame, state.inverted, kept, state.prompts, state.notes
     )
 
 
@@ -199,6 +201,7 @@ def _add(scene: Scene, saved: SavedScan, volume: Volume) -> Scan:
     scan.window, scan.inverted = saved.window, saved.inverted
     scan.frame = min(max(saved.frame, 0), volume.shape[2] - 1)
     scan.prompts.extend(saved.prompts)
+    scan.notes, scan.saved_notes = dict(saved.notes), dict(saved.notes)
     if saved.preview is not None:
         scan.preview = prediction_record.from_record(*_on_grid(saved.preview, volume))
         scan.preview_points, scan.preview_box = prediction_record.prompts_from_record(saved.preview[0])

@@ -45,7 +45,7 @@ def _fits(widget: QWidget) -> bool:
     if isinstance(widget, ElidedLabel):
         return widget.height() + _SLACK >= widget.fontMetrics().height()
     if isinstance(widget, QLabel) and widget.wordWrap():
-        words = widget.text().split()
+        words = widget.text().replace("\u200b", " ").split()  # where a line may break
         widest = max((widget.fontMetrics().horizontalAdvance(w) for w in words), default=0)
         room = widget.contentsRect().width() + _SLACK
         return widest <= room and widget.height() + _SLACK >= widget.heightForWidth(widget.width())

@@ -15,6 +15,7 @@ if sys.platform.startswith("linux"):
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fakes import FakeHost, FakeLogic, small_ct
+from report_panel_kit import ReportHost, ReportLogic, WholeModel, abdomen, draft
 
 from medviewer.gui.app import keep_triton_out
 
@@ -64,6 +65,9 @@ def make_window(qtbot, settings) -> Iterator[Callable]:
     yield make
     for window in windows:
         window.scene.undo_stack.mark_saved()
+        window.scene.saving.emit()
+        for scan in window.scene.scans:
+            scan.saved_notes = dict(scan.notes)
         window.close()
         window.deleteLater()
     qtbot.wait(1)
@@ -92,3 +96,35 @@ def ct_window(window, qtbot):
 @pytest.fixture
 def real_ct(shared_data: Path) -> Path:
     return shared_data / "ct3d" / "totalsegmentator" / "example_ct.nii.gz"
+
+
+@pytest.fixture
+def whole_model() -> WholeModel:
+    """A stand-in that answers every prompt."""
+    return WholeModel()
+
+
+@pytest.fixture
+def report_logic(whole_model) -> ReportLogic:
+    return ReportLogic(whole_model)
+
+
+@pytest.fixture
+def report_window(make_window, whole_model, report_logic, qtbot):
+    window = make_window(ReportHost(whole_model, report_logic))
+    window.scene.add_volume(abdomen())
+    qtbot.waitUntil(lambda: window.views.isVisible())
+    window.plugins.tabs.setCurrentWidget(window.plugins.panels["report_generation"])
+    return window
+
+
+@pytest.fixture
+def report_panel(report_window):
+    return report_window.plugins.panels["report_generation"]
+
+
+@pytest.fixture
+def drafted(report_panel, qtbot):
+    """The Report tab with a draft of the small CT."""
+    draft(qtbot, report_panel)
+    return report_panel

@@ -62,6 +62,17 @@ def test_schema_1_is_opened_for_ever(saved: Path) -> None:
     assert not session.scene.undo_stack.unsaved
 
 
+def test_what_plugins_keep_with_a_scan_comes_back_and_counts_as_saved(saved: Path, tmp_path: Path) -> None:
+    scene = sessions.load_session(saved).scene
+    (scan,) = scene.scans
+    assert scan.notes == {}  # files of before have none
+    scene.keep_note(scan, "report_generation", "ein Befund (ä) \N{RIGHT-TO-LEFT MARK}")
+    assert scan.notes != scan.saved_notes
+    path = sessions.save_session(saved.with_name("again.mvsession"), sessions.state_of(scene))
+    (again,) = sessions.load_session(path).scene.scans
+    assert again.notes == scan.notes == again.saved_notes
+
+
 def whole(scan: Scan) -> dict[str, Any]:
     """All that must come back, to compare."""
     return {

@@ -27,6 +27,7 @@ class SceneLink:
     def __init__(self, scene: Scene, views: Sequence[SliceWidget], boxes: BoxCache) -> None:
         self.scene, self._views, self._boxes = scene, views, boxes
         self.hovered: frozenset[str] = frozenset()
+        self.pointed_at: str | None = None  # id of the segment that a panel points at
         self.editing = False
         self._default: tuple[float, float] | None = None
         self._slots: list[tuple[object, Callable[[], None]]] = []
@@ -126,6 +127,12 @@ class SceneLink:
             self.hovered = now
             self.show_masks()
 
+    def point_at(self, segment_id: str | None) -> None:
+        """Fill one segment besides; None ends it."""
+        if segment_id != self.pointed_at:
+            self.pointed_at = segment_id
+            self.show_masks()
+
     def _shown(self) -> list[SliceWidget]:
         """The views that show the active scan; none while they still hold the one before."""
         return [] if self._behind() else [w for w in self._views if w.view.volume is not None]
@@ -169,7 +176,7 @@ class SceneLink:
         return [*scan.segments, solid[1]]
 
     def _fill(self, segment_id: str, name: str) -> float:
-        if name in self.hovered:
+        if name in self.hovered or segment_id == self.pointed_at:
             return _HOVER_FILL
         return _EDIT_FILL if self.editing and segment_id == self.scene.selected_id else 0.0
 

@@ -1,0 +1,1 @@
+"""Report generation: from scan and masks to a draft whose every sentence points at its evidence."""
