@@ -140,12 +140,12 @@ def _masks(inputs: Inputs, name: str) -> SaveCase:
         return save_data.save_segments(folder / name, volume(), segments(volume(), variant))
 
     def found(folder: Path) -> int:
-        return which(lambda v: _same_masks(folder / name, volume(), segments(volume(), v)))
+        return which(lambda v: same_masks(folder / name, volume(), segments(volume(), v)))
 
     return SaveCase(name.removeprefix("m."), name, save, found)
 
 
-def _same_masks(path: Path, volume: Volume, made: list[Segment]) -> bool:
+def same_masks(path: Path, volume: Volume, made: list[Segment]) -> bool:
     """Masks and, by names, the sidecar: both of one variant."""
     from medviewer.services import save_data
 
@@ -177,7 +177,7 @@ def _seg_with_source(inputs: Inputs) -> SaveCase:
         }  # fmt: skip
         assert uids, "no references"
         assert uids <= present, "the segmentation refers to files that are not there"
-        return which(lambda v: _same_masks(folder / "s.dcm", inputs.short, segments(inputs.short, v)))
+        return which(lambda v: same_masks(folder / "s.dcm", inputs.short, segments(inputs.short, v)))
 
     return SaveCase("dcm + source series", "s.dcm", save, found)
 
