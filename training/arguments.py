@@ -52,7 +52,9 @@ class OptimizerArguments:
     """AdamW. `decay`: share of the budget, at its end, over which the rate falls to zero along a cosine.
 
     `accumulate`: steps of pictures whose gradients make one step of the optimizer. `average`: how much of the averaged
-    weights is kept per step (exponential moving average; the exported weights are the averaged ones).
+    weights is kept per step (exponential moving average; the exported weights are the averaged ones). `parts`: only
+    these parts of the network learn, the others stay as they are; empty: all. With `[text_refiner]` alone nothing but
+    the second look at single pictures changes, and a step costs a fraction.
     """
 
     rate: float = 8e-4
@@ -62,6 +64,7 @@ class OptimizerArguments:
     clip: float = 1.0
     accumulate: int = 1
     average: float = 0.998
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,10 @@ def check_recipe(recipe: Recipe) -> None:
     _check_budget(recipe)
 
 
+PARTS = (
+    "image_encoder", "text_encoder", "prompt_encoder", "mask_decoder", "text_to_tokens", "modality", "click_refiner",
+    "text_refiner",
+)  # of TextSam
 Limit = tuple[bool, str, object, str]
 
 
@@ -38,6 +42,8 @@ def _numbers(recipe: Recipe) -> Iterator[Limit]:
     yield optimizer.clip > 0, "optimizer.clip", optimizer.clip, "above 0"
     yield optimizer.accumulate >= 1, "optimizer.accumulate", optimizer.accumulate, "1 or more"
     yield 0 <= optimizer.average < 1, "optimizer.average", optimizer.average, "at least 0 and below 1"
+    parts = set(optimizer.parts) <= set(PARTS)
+    yield parts, "optimizer.parts", list(optimizer.parts), f"a list of {', '.join(PARTS)}"
     yield budget.patience >= 0, "budget.patience", budget.patience, "0 or more"
     yield budget.check_minutes > 0, "budget.check_minutes", budget.check_minutes, "above 0"
     yield budget.check_steps is None or budget.check_steps > 0, "budget.check_steps", budget.check_steps, "above 0"

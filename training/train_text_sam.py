@@ -33,7 +33,7 @@ from .data.batches import Batch, Prefetch, Share, StepMaker
 from .data.corpus import Corpus, Sources, load_corpus, read_sources, write_sources
 from .data.samples import Sample
 from .interruption import Stop, stop_when_interrupted
-from .objectives.steps import batch_loss
+from .objectives.steps import batch_loss, second_look_loss
 from .processes import Processes
 from .quick_check import quick_dice
 from .recipe import RECIPE, changed_keys, read_recipe, write_recipe
@@ -42,6 +42,7 @@ from .run_state import BEST, STATE, load_into, read_tensors, write_tensors
 
 AVERAGE_EVERY = 4  # steps
 LEAST_GAIN = 0.001  # of the mean Dice, for a check to count as better
+SECOND_LOOK = ("text_refiner",)  # the part that may learn by a loss of its own
 MOST_BAD_STEPS = 20  # losses in a row that are no numbers
 Evaluate = Callable[[TextSam, list[Sample]], dict[str, float]]
 
@@ -175,7 +176,10 @@ def refuse_overwriting(folder: Path, resume: bool) -> None:
 
 
 def make_optimizer(model: nn.Module, arguments: OptimizerArguments) -> torch.optim.AdamW:
-    """AdamW; no weight decay on biases and norms."""
+    """AdamW; no weight decay on biases and norms. Parts that do not learn lose their gradients."""
+    if arguments.parts:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.split(".")[0] in arguments.parts)
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": arguments.weight_decay},
@@ -264,13 +268,20 @@ def train_step(state: Setup, rate: float) -> dict[str, float]:
     sums: dict[str, float] = {}
     for batch in batches:
         batch = batch.to(state.processes.device)
-        losses = batch_loss(state.model, batch, rng, half=state.recipe.run.precision == "bf16")
+        losses = _losses(state, batch, rng)
         share = len(batch.images) / pictures
         (losses["total"] * share).backward()
         for name, value in zip(losses, torch.stack(list(losses.values())).tolist(), strict=True):
             sums[name] = sums.get(name, 0.0) + share * value
     _update(state, arguments)
     return sums
+
+
+def _losses(state: Setup, batch: Batch, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+    half = state.recipe.run.precision == "bf16"
+    if state.recipe.optimizer.parts == SECOND_LOOK:
+        return second_look_loss(state.model, batch, half)
+    return batch_loss(state.model, batch, rng, half)
 
 
 def _update(state: Setup, arguments: OptimizerArguments) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from medviewer.core.errors import WrongUsage
 from medviewer.models.mask_decoder import BOX_FIRST, BOX_LAST, NEGATIVE, POSITIVE
 from medviewer.models.text_sam import Decoded, TextSam
 from training import train_text_sam
@@ -21,6 +22,7 @@ from training.data.sets import load_sets, structures
 from training.export import best_threshold
 from training.objectives.losses import pair_loss, soft_dice_loss
 from training.recipe import read_recipe
+from training.recipe_limits import check_recipe
 from training.synthesis.label_maps import synthetic_picture
 from training.synthesis.phantoms import phantom_samples
 from training.transforms.clicks import draw_prompt
@@ -228,3 +230,25 @@ def test_threshold_finds_nearly_all_that_is_visible() -> None:
     visible, absent = rng.uniform(0.35, 1.0, 500), rng.uniform(0.0, 0.4, 500)
     assert 0.3 <= best_threshold(visible, absent) <= 0.36
     assert best_threshold(visible + 0.4, absent) == 0.5
+
+
+def test_the_second_look_learns_alone_and_nothing_else_moves(samples: list[Sample], tmp_path: Path) -> None:
+    recipe = read_recipe("smoke", [f"run.folder={tmp_path}", "optimizer.parts=[text_refiner]"])
+    check_recipe(recipe)
+    state = setup_of(recipe, _Fixed(BatchMaker(samples, list(structures()), 64, seed=0).make(4)))
+    before = copy.deepcopy(state.model.state_dict())
+    losses = [train_text_sam.train_step(state, 2e-3)["total"] for _ in range(25)]
+    moved = {name.split(".")[0] for name, now in state.model.state_dict().items() if not torch.equal(now, before[name])}
+    assert moved == {"text_refiner"}
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+    with pytest.raises(WrongUsage, match=r"optimizer\.parts"):
+        check_recipe(read_recipe("smoke", ["optimizer.parts=[text]"]))
+
+
+def test_a_batch_without_a_visible_text_teaches_the_second_look_nothing(samples: list[Sample]) -> None:
+    recipe = read_recipe("smoke", ["optimizer.parts=[text_refiner]"])
+    batch = BatchMaker(samples, list(structures()), 64, seed=0).make(2)
+    batch.texts = [None] * len(batch.texts)
+    state = setup_of(recipe, _Fixed(batch))
+    losses = train_text_sam.train_step(state, 1e-3)
+    assert losses == {"dice": 0.0, "bce": 0.0, "total": 0.0}

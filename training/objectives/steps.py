@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from medviewer.models.text_sam import Decoded, SparsePrompts, TextSam
 
 from ..data.batches import Batch
 from ..transforms.clicks import correction
-from .losses import dense_loss, pair_loss
+from .losses import dense_loss, pair_loss, soft_dice_loss
 
 DENSE_WEIGHT = 0.6
 CLICK_WEIGHT = 1.0
@@ -38,6 +39,28 @@ def batch_loss(
     decoder = _Decoder(model, features, half)
     parts["click"] = _click_loss(decoder, text, batch, decoded.logits.detach().float(), rng)
     return parts | {"total": parts["total"] + DENSE_WEIGHT * parts["dense"] + CLICK_WEIGHT * parts["click"]}
+
+
+def second_look_loss(model: TextSam, batch: Batch, half: bool = True) -> dict[str, Tensor]:
+    """Loss of the second look alone, at all pairs that show what their text names, asked without clicks; nothing else
+    gets a gradient. Zero for a batch without such a pair."""
+    rows = [row for row, text in enumerate(batch.texts) if text is not None and bool(batch.visible[row])]
+    if not rows:
+        nothing = 0.0 * sum(parameter.sum() for parameter in model.text_refiner.parameters())
+        return dict.fromkeys(("dice", "bce", "total"), torch.as_tensor(nothing))
+    chosen = torch.tensor(rows, device=batch.index.device)
+    with torch.no_grad(), _autocast(batch, half):
+        embedding, high_res = model.encode_images(batch.images)
+        text = model.encode_texts([batch.texts[row] for row in rows])
+        index = batch.index[chosen]
+        fine = high_res.index_select(0, index)
+        pairs = (embedding.index_select(0, index), fine, text, batch.modality[chosen])
+        first = model.decode(*pairs, SparsePrompts()).logits
+    with _autocast(batch, half):
+        logits = model.text_refiner(first, fine, None, text).float()
+    target = batch.target[chosen]
+    dice, bce = soft_dice_loss(logits, target).mean(), F.binary_cross_entropy_with_logits(logits, target)
+    return {"dice": dice, "bce": bce, "total": dice + 2.0 * bce}
 
 
 def _autocast(batch: Batch, half: bool) -> torch.autocast:
