@@ -16,6 +16,7 @@ from medviewer.gui.jobs import GuiJobs
 from medviewer.gui.text import tr
 from medviewer.services.settings import Settings
 
+Then = Callable[[Scan], None]
 Choose = Callable[[Sequence[SeriesEntry], Sequence[Refused]], Sequence[SeriesEntry]]
 _NOT_A_SCAN = "Choose DICOM, NIfTI, NRRD, MetaImage, PNG or JPEG files."
 
@@ -32,8 +33,9 @@ class Documents(QObject):
         super().__init__(parent)
         self._scene, self._jobs, self._settings, self._choose = scene, jobs, settings, choose
 
-    def open_paths(self, paths: Sequence[Path]) -> None:
-        """Open files and folders; what is open stays open whatever comes."""
+    def open_paths(self, paths: Sequence[Path], then: Then | None = None) -> None:
+        """Open files and folders; what is open stays open whatever comes. `then(scan)`: do this with each scan instead
+        of showing it."""
         wanted = [Path(p) for p in paths]
         if not wanted:
             return
@@ -44,7 +46,7 @@ class Documents(QObject):
         self._jobs.run(
             tr("Reading {name}").format(name=wanted[0].name),
             work,
-            lambda found: self._found(wanted, *found),
+            lambda found: self._found(wanted, *found, then=then),
             self._failed,
         )
 
@@ -63,7 +65,10 @@ class Documents(QObject):
         """Forget a scan and what belongs to it."""
         self._scene.close(scan)
 
-    def _found(self, paths: Sequence[Path], entries: list[SeriesEntry], refused: list[Refused]) -> None:
+    def _found(
+        self, paths: Sequence[Path], entries: list[SeriesEntry], refused: list[Refused], *,
+        then: Then | None = None,
+    ) -> None:
         if not entries:
             self._tell_nothing(paths, refused)
             return
@@ -73,7 +78,7 @@ class Documents(QObject):
             text = tr("1 file was not read.") if count == 1 else tr("{n} files were not read.").format(n=count)
             self.notified.emit(text, "warning", refused[0].reason)
         for entry in chosen:
-            self._load(entry)
+            self._load(entry, then)
         if chosen:
             for path in paths:
                 recent.remember(self._settings, path, chosen)
@@ -93,16 +98,22 @@ class Documents(QObject):
             self.notified.emit(tr("{name} holds no scan.").format(name=paths[0].name), "error", tr(_NOT_A_SCAN))
         self.finished.emit()
 
-    def _load(self, entry: SeriesEntry) -> None:
+    def _load(self, entry: SeriesEntry, then: Then | None) -> None:
         from medviewer.services import open_data
 
         self.loading.emit(entry)
         title = tr("Opening {name}").format(name=entry.title or entry.path.name)
-        self._jobs.run(title, lambda progress: open_data.load(entry, progress), self._add, self._failed)
 
-    def _add(self, volume: Volume) -> None:
-        scan = self._scene.add_volume(volume)
+        def add(volume: Volume) -> None:
+            self._add(volume, then)
+
+        self._jobs.run(title, lambda progress: open_data.load(entry, progress), add, self._failed)
+
+    def _add(self, volume: Volume, then: Then | None = None) -> None:
+        scan = self._scene.add_volume(volume, activate=then is None)
         self.opened.emit(scan)
+        if then is not None:
+            then(scan)
         self.finished.emit()
 
     def _failed(self, error: UserError) -> None:

@@ -171,7 +171,7 @@ class MainWindow(QMainWindow):
         choose = self.actions_["choose_model"].trigger
         return PanelContext(
             self.scene, self._run_job, self.notify, self.settings, self.scene.set_cursor, logic, choose,
-            self.views.point_at, self.views.grab_picture,
+            self.views.point_at, self.views.grab_picture, self.views.show_prior, self.documents.open_paths,
         )  # fmt: skip
 
     def _run_job(self, work: Any, on_done: Any, on_error: Any, title: str) -> Any:
@@ -246,7 +246,8 @@ class MainWindow(QMainWindow):
 
     def _opened(self, scan: Scan) -> None:
         self.checks.start(scan)
-        self.plugins.call("focus_prompt")
+        if scan is self.scene.active:
+            self.plugins.call("focus_prompt")
 
     def set_theme(self, name: str) -> None:
         """Switch to "dark" or "light"."""

@@ -115,13 +115,14 @@ class Recovery(QObject):
         self._scene.adopt(found.scene)
         arrays = {id(scan.volume.array) for scan in scans}
         for scan in before:  # the same scan, opened just now and untouched
-            touched = scan.segments or scan.preview is not None or stack.has_work(scan.key)
+            touched = scan.segments or scan.preview is not None or scan.notes or stack.has_work(scan.key)
             if id(scan.volume.array) in arrays and not touched:
                 self._scene.close(scan)
         for scan in scans:
             self._window.documents.opened.emit(scan)
         segments = sum(len(scan.segments) for scan in scans)
-        text = tr("Recovered: {work}.").format(work=counted(segments, steps, previewed(scans)))
+        reports = sum(len(scan.notes) for scan in scans)
+        text = tr("Recovered: {work}.").format(work=counted(segments, steps, previewed(scans), reports))
         self._window.notify(text, "success" if not found.problems else "warning", " ".join(map(str, found.problems)))
         self.journal.writer.when_safe(lambda works: self._written.emit(item, found.keys, works))
 
@@ -154,11 +155,11 @@ def previewed(scans: list[Scan]) -> int:
     return sum(scan.preview is not None for scan in scans)
 
 
-def counted(segments: int, edits: int, previews: int) -> str:
+def counted(segments: int, edits: int, previews: int, reports: int = 0) -> str:
     """For instance "3 segments, 7 edits, 1 preview"; what there is none of is left out."""
     kinds = (
         (segments, tr("segment"), tr("segments")), (edits, tr("edit"), tr("edits")),
-        (previews, tr("preview"), tr("previews")),
+        (previews, tr("preview"), tr("previews")), (reports, tr("report"), tr("reports")),
     )  # fmt: skip
     return ", ".join(_count(*kind) for kind in kinds if kind[0]) or tr("no segments")
 

@@ -98,5 +98,5 @@ def _row(scan: LostScan) -> QWidget:
     name.setProperty("role", "strong")
     name.setToolTip(literal(str(scan.identity.path)))
     column.addWidget(name)
-    column.addWidget(label(counted(scan.segments, scan.edits, int(scan.preview)), "muted"))
+    column.addWidget(label(counted(scan.segments, scan.edits, int(scan.preview), len(scan.notes)), "muted"))
     return card

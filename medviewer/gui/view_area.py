@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QImage, QKeySequence, QShortcut
-from PySide6.QtWidgets import QMenu, QVBoxLayout, QWidget
+from PySide6.QtCore import QPoint, Qt, Signal
+from PySide6.QtGui import QImage, QKeySequence, QPainter, QPixmap, QShortcut
+from PySide6.QtWidgets import QMenu, QSplitter, QVBoxLayout, QWidget
 
+from medviewer.api.panel import PriorView
 from medviewer.core.scene import Scene
 from medviewer.gui.text import tr
 from medviewer.gui.views.tools import ToolState
 from medviewer.gui.widgets.toolbar import Toolbar
 
 if TYPE_CHECKING:
+    from medviewer.gui.views.prior_pane import PriorPane
     from medviewer.gui.views.view_grid import ViewGrid
 
 
@@ -31,13 +33,20 @@ class ViewArea(QWidget):
         super().__init__()
         self._scene, self._tools, self._toolbar = scene, tools, toolbar
         self.grid: ViewGrid | None = None
+        self.prior: PriorPane | None = None
+        self._enlarged = False  # one view was made large to stand beside the prior
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
+        self._split = QSplitter(Qt.Orientation.Horizontal)
+        self._split.setChildrenCollapsible(False)
+        self._split.setHandleWidth(3)
+        self._column.addWidget(self._split)
         context = Qt.ShortcutContext.WidgetWithChildrenShortcut
         QShortcut(QKeySequence("Esc"), self, context=context).activated.connect(self.escape)
         toolbar.preset_menu.aboutToShow.connect(self.fill_presets)
         toolbar.layout_menu.aboutToShow.connect(self.fill_layouts)
         scene.window_changed.connect(self.refresh_menus)
+        scene.active_changed.connect(lambda: self.show_prior(None))
 
     def ensure(self) -> None:
         """Make the views if there are none."""
@@ -49,7 +58,7 @@ class ViewArea(QWidget):
         self.grid.clicked.connect(self.clicked)
         self.grid.boxDrawn.connect(self.box_drawn)
         self.grid.layoutChanged.connect(self._name_layout)
-        self._column.addWidget(self.grid)
+        self._split.addWidget(self.grid)
 
     def focus_views(self) -> None:
         """Put the keyboard in the views."""
@@ -59,9 +68,58 @@ class ViewArea(QWidget):
     def grab_picture(self, identity: bool = False) -> NDArray[np.uint8]:
         """What the views show now, uint8 (rows, columns, 3); who the patient is only if `identity` is asked for."""
         with self.grid.without_identity() if self.grid and not identity else nullcontext():
-            image = self.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
+            image = self._picture(identity).toImage().convertToFormat(QImage.Format.Format_RGB888)
         rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
         return rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).copy()
+
+    def _picture(self, identity: bool) -> QPixmap:
+        """The views, and the prior beside them without its buttons."""
+        if self.grid is None or self.prior is None:
+            return self.grab()
+        views, prior = self.grid.grab(), self.prior.grab_view(identity)
+        ratio = views.devicePixelRatio()
+        both = QPixmap(views.width() + prior.width(), max(views.height(), prior.height()))
+        both.setDevicePixelRatio(ratio)
+        both.fill(Qt.GlobalColor.black)
+        with QPainter(both) as painter:
+            painter.drawPixmap(QPoint(0, 0), views)
+            painter.drawPixmap(QPoint(round(views.width() / ratio), 0), prior)
+        return both
+
+    # -- prior ---------------------------------------------------------------------
+    def show_prior(self, prior: PriorView | None) -> None:
+        """A prior beside the active scan; None ends it."""
+        if prior is not None and self._scene.active is not None:
+            self.ensure()
+            if self.prior is not None and self.prior.prior.volume is prior.volume:
+                self.prior.show_prior(prior)
+            else:
+                self._end_prior()
+                self._begin_prior(prior)
+        else:
+            self._end_prior()
+
+    def _begin_prior(self, prior: PriorView) -> None:
+        from medviewer.gui.views.prior_pane import PriorPane
+
+        assert self.grid is not None
+        self.prior = pane = PriorPane(self.grid, prior)
+        self._split.addWidget(pane)
+        self._split.setSizes([1000, 1000])
+        self._enlarged = self.grid.maximised is None and pane.plane != "native"
+        if self._enlarged:
+            self.choose_layout(pane.plane)
+
+    def _end_prior(self) -> None:
+        pane, self.prior = self.prior, None
+        if pane is None:
+            return
+        pane.close_links()
+        pane.hide()
+        pane.setParent(None)
+        pane.deleteLater()
+        if self._enlarged and self.grid is not None and self.grid.maximised is not None:
+            self.choose_layout("grid")
 
     def point_at(self, segment_id: str | None) -> None:
         """Fill a segment, so that the eye finds it; None ends it."""
@@ -70,6 +128,7 @@ class ViewArea(QWidget):
 
     def shut_down(self) -> None:
         """Free what belongs to the graphics system."""
+        self._end_prior()
         if self.grid is not None:
             self.grid.shutdown()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from medviewer.core.geometry import lps_to_voxel, voxel_to_lps
+from medviewer.core.geometry import Affine, lps_to_voxel, voxel_to_lps
 from medviewer.core.volume import Volume
 from medviewer.render.camera import Camera, Viewport
 from medviewer.render.masks import BoxCache, MaskLayer, blend, mask_patch
@@ -190,6 +190,20 @@ class SliceView:
     def fit(self) -> None:
         """The whole slice; flips and rotation stay."""
         self.camera = replace(self.camera, zoom=1.0, pan=(0.0, 0.0))
+
+    def look_like(self, view: SliceView, matrix: Affine, larger: float = 1.0) -> None:
+        """Take the zoom (in mm, times `larger`), place and turn of another view. `matrix` maps its LPS mm to those of
+        this one; both show a scan in patient space and know the size of their window."""
+        other, volume = view._volume(), self._volume()
+        if other.affine is None or volume.affine is None:
+            raise ValueError("both views need a scan that has a place in space")
+        width, height = view._size
+        place = view._place(view._grid().voxel(*view.viewport.to_pixel(width / 2, height / 2), view.index))
+        u_v = self._grid().pixel(lps_to_voxel(volume.affine, voxel_to_lps(matrix, place)))
+        plain = replace(view.camera, zoom=1.0, pan=(0.0, 0.0))
+        zoom = larger * view.viewport.scale / Viewport(self._grid(), plain, self._size).scale
+        pan = self._grid().to_plane @ u_v - self._grid().corners().mean(axis=0)
+        self.camera = replace(plain, zoom=zoom, pan=(float(pan[0]), float(pan[1])))
 
     def turn(self, *, horizontal: bool = False, vertical: bool = False, quarters: int = 0) -> None:
         """Flip or rotate (clockwise) what is on the screen."""

@@ -47,6 +47,7 @@ class SliceWidget(ViewWidget):
     boxDrawn = Signal(object)  # BoxPrompt
     hovered = Signal(object)  # Pick or None
     previewPainted = Signal()
+    refreshed = Signal()  # what it shows, or how, may have changed
 
     def __init__(self, plane: Plane, tools: ToolState, boxes: BoxCache, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -66,6 +67,7 @@ class SliceWidget(ViewWidget):
         if pixels:
             self._picture = None
         self.update()
+        self.refreshed.emit()
 
     def sizeHint(self) -> QSize:
         return QSize(400, 400)

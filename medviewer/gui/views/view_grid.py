@@ -57,7 +57,7 @@ class ViewGrid(QWidget):
         self._active = "axial"
         self._identity_shown = True
         self.link = SceneLink(scene, list(self.slices.values()), boxes)
-        self._keys = ViewKeys(self)
+        self.keys = ViewKeys(self)
         self._build()
         self._connect()
         self.link.show_scan()
@@ -79,8 +79,8 @@ class ViewGrid(QWidget):
         for name, widget in self.views.items():
             widget.focused.connect(lambda name=name: self._activate(name))
             widget.maximiseAsked.connect(lambda name=name: self.maximise(name))
-            widget.keyPressed.connect(self._keys.press)
-            widget.keyReleased.connect(self._keys.release)
+            widget.keyPressed.connect(self.keys.press)
+            widget.keyReleased.connect(self.keys.release)
         for widget in self.slices.values():
             widget.cursorMoved.connect(self._move_cursor)
             widget.scrolled.connect(lambda n, w=widget: self._scroll(w, n))
