@@ -4,6 +4,7 @@ line of code from the folder. Loads torch and transformers on first use."""
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,13 +52,8 @@ class VisionLanguageModel:
         progress.report(0.0, "Looking at the model")
         files = folder if isinstance(folder, ModelFolder) else read_model_folder(folder)
         check_accepted(files, accepted)
-        chosen = choose_device(device)
         with quiet_library():
-            config = _refusing(files, lambda: _config(files))
-            plan = choose_plan(
-                files.name, chosen, device == "auto", files.sizes,
-                lambda dtype: need_of(files.sizes, config, dtype, pictures, tokens), free_memory,
-            )  # fmt: skip
+            config, plan = _planned(files, device, free_memory, pictures, tokens)
             sha256 = files.weights_sha256(progress.part(0.0, 0.4))
             progress.report(0.4, "Loading the model")
             processor = _refusing(files, lambda: _processor(files))
@@ -82,6 +78,31 @@ class VisionLanguageModel:
         release(self.plan.device)
 
 
+def check_ready(
+    folder: Path, device: str = "auto", *, accepted: Collection[str] = (),
+    free_memory: Callable[[], int] | None = None, pictures: int = PICTURES, tokens: int = TOKENS,
+) -> None:  # fmt: skip
+    """Raise what `VisionLanguageModel.load` would raise, as far as that is known without reading the weights: so that
+    nobody waits for other work first."""
+    files = read_model_folder(folder)
+    check_accepted(files, accepted)
+    with quiet_library():
+        _planned(files, device, free_memory, pictures, tokens)
+
+
+def _planned(
+    files: ModelFolder, device: str, free_memory: Callable[[], int] | None, pictures: int, tokens: int
+) -> tuple[Any, Plan]:
+    """The network's description, and where and in which arithmetic it fits."""
+    chosen = choose_device(device)
+    config = _refusing(files, lambda: _config(files))
+    plan = choose_plan(
+        files.name, chosen, device == "auto", files.sizes,
+        lambda dtype: need_of(files.sizes, config, dtype, pictures, tokens), free_memory,
+    )  # fmt: skip
+    return config, plan
+
+
 def check_accepted(folder: ModelFolder, accepted: Collection[str]) -> None:
     """Raise InputRefused, code "licence-not-accepted", until a person has accepted the terms of this model."""
     if folder.licence.key not in accepted:
@@ -99,8 +120,9 @@ def quiet_library() -> Iterator[None]:
     try:
         from transformers.utils import logging
     except ImportError as error:
-        raise ModelMissing("Vision-language models need the package transformers, which is not installed.",
-                           'Install it with: pip install "medviewer[language]".') from error  # fmt: skip
+        hint = f'Install it for this Python: "{sys.executable}" -m pip install "transformers>=5"'
+        message = "Vision-language models need the package transformers, which is not installed."
+        raise ModelMissing(message, hint) from error
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()
