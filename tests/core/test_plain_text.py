@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from medviewer.core.plain_text import LONGEST, one_line, printable
+from medviewer.core.plain_text import LONGEST, one_line, printable, readable_name
 
 KEPT = (
     "Thorax 1.0 B70f", "Übelhör, Jürgen", "Иванов, Иван", "山田, 太郎", "김희중", "ماهر الخطيب", "نیم‌فاصله",
@@ -40,3 +40,20 @@ def test_long_text_is_cut_and_says_so() -> None:
 
 def test_a_terminal_gets_no_escape_but_keeps_lines_and_tabs() -> None:
     assert printable("one\ttwo\nthree\x1b]0;title\x07\u202e") == "one\ttwo\nthree?]0;title??"
+
+
+def test_a_name_of_dicom_becomes_one_for_people() -> None:
+    """PS3.5 6.2.1: components of up to three groups; what is readable stays as it is."""
+    shown = {
+        "Doe^Jane": "Doe, Jane",
+        "Doe^Jane^^Dr.": "Doe, Jane, Dr.",
+        "Yamada^Tarou=山田^太郎=やまだ^たろう": "Yamada, Tarou = 山田, 太郎 = やまだ, たろう",
+        "=山田^太郎": "山田, 太郎",
+        "Jane Doe": "Jane Doe",
+        "Doe, Jane": "Doe, Jane",
+        "^^^^": "",
+        "": "",
+    }
+    for name, told in shown.items():
+        assert readable_name(name) == told
+        assert readable_name(told) == told

@@ -1,6 +1,6 @@
 """Guards: deterministic checks of every sentence of a report. A marked sentence cannot be signed unseen."""
 
-from medviewer.core.guards.check import check_report, check_sentence
+from medviewer.core.guards.check import Memory, check_report, check_sentence
 from medviewer.core.guards.context import Contrast, GuardContext, KnownSegment, context_of, terms_of
 from medviewer.core.guards.structures import Structures
 from medviewer.core.guards.words import FILES, GuardWords
@@ -11,6 +11,7 @@ __all__ = [
     "GuardContext",
     "GuardWords",
     "KnownSegment",
+    "Memory",
     "Structures",
     "check_report",
     "check_sentence",

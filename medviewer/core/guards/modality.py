@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from medviewer.core.guards.context import GuardContext
-from medviewer.core.guards.phrases import Span, outside
+from medviewer.core.guards.phrases import Span, longest, outside
 from medviewer.core.guards.sentence import MOST_MARKS, Reading
 from medviewer.core.guards.structures import Mention
 from medviewer.core.guards.words import GuardWords
@@ -17,8 +17,8 @@ GUARD = "modality"
 def check_modality(finding: Finding, reading: Reading, context: GuardContext, words: GuardWords) -> list[Mark]:
     """Marks for vocabulary, contrast and body part that do not fit the examination."""
     kind = words.settings["modality.kinds"].get(context.modality.strip().upper(), "")
-    found = [("wrong_words", span) for span in _foreign_words(reading, kind, words)]
-    found += [("wrong_contrast", span) for span in _contrast_words(reading, context, kind, words)]
+    found = [("wrong_words", span) for span in longest(_foreign_words(reading, kind, words))]
+    found += [("wrong_contrast", span) for span in longest(_contrast_words(reading, context, kind, words))]
     found += [("wrong_region", Span(m.first, m.last)) for m in _foreign_structures(reading, context, words)]
     return [
         words.mark(GUARD, key, context.language, reading.characters(span), words=reading.words(span, finding.text),

@@ -2,8 +2,8 @@
 
 A phrase is words with spaces between them: `word` exactly; `word*` any word that starts so, `*word` that ends so,
 `*word*` that holds it; `=Word` as the text writes it, capitals too; `a|b` either; `..` up to four words in between,
-`...` up to twelve; `@structure`, `@side`, `@number` any token of that class; `word$` only as the last word of its
-clause. A phrase never reaches over the end of a sentence.
+`...` up to twelve; `@structure`, `@side`, `@number`, `@time` any token of that class; `word$` only as the last word of
+its clause. A phrase never reaches over the end of a sentence.
 Every place of the text is compared with the few phrases that may begin there.
 """
 
@@ -147,6 +147,18 @@ def outside(found: Iterable[Span], exceptions: Sequence[Span]) -> list[Span]:
         if not any(span.overlaps(other) for other in exceptions[at : at + 8]):
             kept.append(span)
     return kept
+
+
+def longest(found: Iterable[Span]) -> list[Span]:
+    """Of those that share a token the longest, of equals the first; in order."""
+    kept: list[Span] = []
+    taken: set[int] = set()
+    for span in sorted(found, key=lambda s: (s.first - s.last, s.first)):
+        tokens = range(span.first, span.last + 1)
+        if taken.isdisjoint(tokens):
+            taken.update(tokens)
+            kept.append(span)
+    return sorted(kept)
 
 
 def last_before(spans: Sequence[Span], token: int) -> Span | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from medviewer.core.guards.context import GuardContext
-from medviewer.core.guards.phrases import Span
+from medviewer.core.guards.phrases import Span, longest
 from medviewer.core.guards.sentence import MOST_MARKS, Reading
 from medviewer.core.guards.words import GuardWords
 from medviewer.core.report.document import Finding, Mark
@@ -20,7 +20,7 @@ def check_prior(finding: Finding, reading: Reading, context: GuardContext, words
     return [
         words.mark(GUARD, "no_prior", context.language, reading.characters(span),
                    words=reading.words(span, finding.text))
-        for span in _claims(reading, words)[:MOST_MARKS]
+        for span in longest(_claims(reading, words))[:MOST_MARKS]
     ]  # fmt: skip
 
 

@@ -19,8 +19,8 @@ MOST_MARKS = 20  # of one guard in one sentence: more tell a reader nothing
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """`classes`: for each token what it is ("structure", "side", "number"). `sides`: where sides are named, with
-    "left", "right" or "both"; sides inside names ("left ventricle") are left out."""
+    """`classes`: for each token what it is ("structure", "side", "number", "time"). `sides`: where sides are named,
+    with "left", "right" or "both"; sides inside names ("left ventricle") are left out."""
 
     tokens: tuple[Token, ...]
     classes: tuple[frozenset[str], ...]
@@ -108,7 +108,7 @@ def read_sentence(text: str, context: GuardContext, words: GuardWords) -> Readin
     """Read a text against the structures of the context. Linear in its length."""
     tokens = read_tokens(text, words.settings["reading.breaks"], words.settings["reading.abbreviations"])
     mentions = tuple(context.structures.find(tokens))
-    classes = _classes(tokens, mentions)
+    classes = _classes(tokens, mentions, frozenset(words.settings["reading.times"]))
     sides = _sides(tokens, classes, mentions, words)
     for span, _ in sides:
         classes[span.first] |= {"side"}
@@ -116,12 +116,22 @@ def read_sentence(text: str, context: GuardContext, words: GuardWords) -> Readin
     return Reading(tokens, tuple(classes), mentions, tuple(sides), tuple(negations))
 
 
-def _classes(tokens: Sequence[Token], mentions: Sequence[Mention]) -> list[frozenset[str]]:
-    classes = [frozenset({"number"}) if token.is_number else frozenset[str]() for token in tokens]
+def _classes(
+    tokens: Sequence[Token], mentions: Sequence[Mention], times: frozenset[str]
+) -> list[frozenset[str]]:
+    classes = [_class_of(token, times) for token in tokens]
     for mention in mentions:
         for n in range(mention.first, mention.last + 1):
             classes[n] |= {"structure"}
     return classes
+
+
+def _class_of(token: Token, times: frozenset[str]) -> frozenset[str]:
+    """A number, a time or neither; a year is both. `times` with a "=" hold as they are written ("=May")."""
+    if token.is_number:
+        year = len(token.text) == 4 and token.text[:2] in ("19", "20") and token.text.isdigit()
+        return frozenset({"number", "time"}) if year else frozenset({"number"})
+    return frozenset({"time"}) if token.text in times or f"={token.raw}" in times else frozenset()
 
 
 def _sides(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from medviewer.core.guards.context import GuardContext
+from medviewer.core.guards.phrases import longest
 from medviewer.core.guards.sentence import MOST_MARKS, Reading
 from medviewer.core.guards.words import GuardWords
 from medviewer.core.report.document import Finding, Mark
@@ -20,5 +21,5 @@ def check_sex(finding: Finding, reading: Reading, context: GuardContext, words: 
     return [
         words.mark(GUARD, f"organ_{other}", context.language, reading.characters(span),
                    words=reading.words(span, finding.text))
-        for span in found[:MOST_MARKS]
+        for span in longest(found)[:MOST_MARKS]
     ]  # fmt: skip

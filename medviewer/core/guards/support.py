@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from medviewer.core.guards.context import GuardContext
+from medviewer.core.guards.phrases import longest
 from medviewer.core.guards.sentence import MOST_MARKS, Reading
 from medviewer.core.guards.words import GuardWords
 from medviewer.core.report.document import Finding, Mark
@@ -24,5 +25,5 @@ def check_normal(finding: Finding, reading: Reading, context: GuardContext, word
     return [
         words.mark("normal", "not_human", context.language, reading.characters(span),
                    words=reading.words(span, finding.text))
-        for span in found[:MOST_MARKS]
+        for span in longest(found)[:MOST_MARKS]
     ]  # fmt: skip

@@ -21,7 +21,7 @@ _ADULT = 18.0
 class ReferenceRange:
     """One entry. Limits are in the unit of the quantity; a limit that is None is not checked. `inclusive`: a value
     equal to a limit is flagged. `contrast`, `projection`, `position` are empty where the source does not depend on
-    them."""
+    them; the file has to state the first even so."""
 
     id: str
     quantity: str
@@ -121,7 +121,7 @@ def _read(entry: Mapping[str, Any]) -> ReferenceRange:
         high=_limit(entry, "high"),
         inclusive=bool(entry.get("inclusive", False)),
         side=entry.get("side"),
-        contrast=tuple(entry.get("contrast", ())),
+        contrast=tuple(entry["contrast"]),
         projection=tuple(entry.get("projection", ())),
         position=tuple(entry.get("position", ())),
         whole=bool(entry.get("whole", True)),

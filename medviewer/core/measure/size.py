@@ -25,7 +25,12 @@ def area(target: Target) -> Outcome:
     if target.flat is None:
         raise NotMeasurable("not_flat")
     target.require_whole(frozenset(range(3)) - {target.flat})
-    one, other = np.delete(target.linear, target.flat, axis=1).T
+    return area_of_slice(target, target.flat)
+
+
+def area_of_slice(target: Target, axis: int = 2) -> Outcome:
+    """The same of a mask that lies in one slice across `axis` of any scan."""
+    one, other = np.delete(target.linear, axis, axis=1).T
     pixel = float(np.linalg.norm(np.cross(one, other)))
     unit = "mm2" if target.unit == "mm" else "px"
     return Outcome(target.count * pixel, unit, "pixel_count", (_centre(target),), _slice_of(target))

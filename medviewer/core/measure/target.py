@@ -137,7 +137,7 @@ def target_of(volume: Volume, segment: Segment) -> Target:
         raise NotMeasurable("empty")
     start = (box[0].start, box[1].start, box[2].start + first)
     flat = _flat(volume)
-    linear, unit = _scale(volume, box)
+    linear, unit = scale_of(volume, box)
     edges = tuple(dict.fromkeys((*segment.cut_edges, *cut_edges(segment.mask, volume))))
     crop, cut = mask[box].copy(order="K"), _cut_axes(volume, edges, flat)
     return Target(volume, segment, crop, start, linear, unit, flat, edges, cut)
@@ -159,8 +159,9 @@ def _flat(volume: Volume) -> int | None:
     return volume.shape.index(1) if min(volume.shape) == 1 else None
 
 
-def _scale(volume: Volume, box: tuple[slice, slice, slice]) -> tuple[NDArray[np.float64], str]:
-    """Steps of voxels to mm, and "mm"; the identity and "px" where the pixel size is not known."""
+def scale_of(volume: Volume, box: tuple[slice, slice, slice]) -> tuple[NDArray[np.float64], str]:
+    """Steps of voxels (3x3) to mm, and "mm"; the identity and "px" where the pixel size is not known. `box`: where in
+    the scan (an ultrasound is calibrated by region). Raises NotMeasurable across such regions."""
     if volume.affine is not None:
         return np.array(volume.affine[:3, :3], float), "mm"
     if (volume.modality or "").upper() in ULTRASOUND:

@@ -23,6 +23,7 @@ SCENES = {
     "general": ("CT", "HU", "spleen", "Milz", "spleen", ("liver", "Leber")),
 }
 LANGUAGES = ("en", "de")
+COMPARED = ("_before", "_change", "_change_percent", "_change_error")
 GERMAN_SIDE = {"left": "links", "right": "rechts"}
 RESOURCES = Path(__file__).resolve().parents[3] / "resources" / "report"
 
@@ -32,13 +33,15 @@ class _Words(dict):  # type: ignore[type-arg]
         return "x"
 
 
-def marks_of(text: str, unit: str, side: str | None, language: str, template: str, tools: Any) -> list[str]:
+def marks_of(
+    text: str, unit: str, side: str | None, language: str, template: str, tools: Any, *, has_prior: bool = False
+) -> list[str]:
     structures, words = tools
     modality, _, _, _, term, _ = SCENES[template]
     held = Measurement("x", 0.52 if unit == "1" else 12.3, unit, "m", segment_ids=("s",), term_id=term, side=side)
     evidence = (Evidence("measurement", measurement_id=held.id, segment_id="s"),)
     context = GuardContext(structures, language, modality, template, "M", segments={"s": KnownSegment("s", term, side)},
-                           measurements={held.id: held})  # type: ignore[arg-type]  # fmt: skip
+                           measurements={held.id: held}, has_prior=has_prior)  # type: ignore[arg-type]  # fmt: skip
     found = check_sentence(Finding(text, "liver", evidence=evidence), context, words)
     return [f"{mark.guard}: {text[slice(*mark.span)]} | {text}" for mark in found]
 
@@ -81,5 +84,8 @@ def test_the_methods_are_clean(language: str, tools: Any) -> None:
     data = tomllib.loads(path.read_text(encoding="utf-8"))
     value = {"en": "12.3", "de": "12,3"}[language]
     texts = [f"Milz: {value} mm ({told[language]})." for told in data["methods"].values()]
-    texts += [f"Milz: {told[language]} {value} mm." for told in data["quantities"].values()]
+    for key, told in data["quantities"].items():
+        text = f"Milz: {told[language]} {value} mm."
+        compares = key.startswith("recist_") or key.endswith(COMPARED)  # measured only where there is an earlier study
+        assert marks_of(text, "mm", "left", language, "general", tools, has_prior=compares) == []
     assert [mark for text in texts for mark in marks_of(text, "mm", "left", language, "general", tools)] == []

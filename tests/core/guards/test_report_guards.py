@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 import sys
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from medviewer.core.guards import GuardContext, GuardWords, check_report, check_sentence
+from medviewer.core.guards import GuardContext, GuardWords, Memory, check, check_report, check_sentence
+from medviewer.core.guards.phrases import Span, longest
 from medviewer.core.guards.reading import fold_with_places, read_tokens
 from medviewer.core.report.document import Evidence, Finding, Identity, Mark, Report, Section
 
@@ -295,3 +298,58 @@ def test_any_text_is_checked_without_an_error(structures: Any, words: GuardWords
         for mark in done.findings[0].marks:
             assert 0 <= mark.span[0] <= mark.span[1] <= len(text)
             assert mark.reason.isprintable()
+
+
+def test_marks_of_one_guard_that_share_words_are_one_mark(marks: Any) -> None:
+    """The longest is kept, so that nobody has to dismiss one wording twice."""
+    found = [m for m in marks("The nodule is unchanged in size since the prior study of 2019.") if m.guard == "prior"]
+    spans = sorted(m.span for m in found)
+    assert spans
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))
+    (mark,) = [m for m in marks("No significant change.") if m.guard == "prior"]
+    assert mark.span == (0, 21)
+
+
+def test_of_overlapping_spans_the_longest_is_kept() -> None:
+    assert longest([Span(0, 1), Span(1, 4), Span(4, 5), Span(6, 6)]) == [Span(1, 4), Span(6, 6)]
+    assert longest([Span(2, 3), Span(3, 4)]) == [Span(2, 3)]
+    assert longest([]) == []
+
+
+def _report_of(*texts: str) -> Report:
+    findings = tuple(Finding(text, "body", SLICE, "model", id=str(n)) for n, text in enumerate(texts))
+    return Report("general", "en", Identity(), sections=(Section("body", "Body", findings),))
+
+
+def test_a_sentence_that_did_not_change_is_read_once(structures: Any, words: GuardWords, monkeypatch: Any) -> None:
+    read: list[str] = []
+    real = check.read_sentence
+    monkeypatch.setattr(check, "read_sentence", lambda text, *rest: (read.append(text), real(text, *rest))[1])
+    memory, context = Memory(), GuardContext(structures)
+    first = check_report(_report_of("Unchanged.", "A cyst."), context, words, memory)
+    assert check_report(first, context, words, memory) == first
+    accepted = first.with_changes(
+        sections=(replace(first.sections[0], findings=tuple(f.with_changes(state="accepted", seen=True)
+                                                            for f in first.findings)),))  # fmt: skip
+    assert [f.marks for f in check_report(accepted, context, words, memory).findings] == [
+        f.marks for f in first.findings
+    ]
+    assert read == ["Unchanged.", "A cyst."]
+    edited = check_report(_report_of("Unchanged.", "A larger cyst than before."), context, words, memory)
+    assert read[2:] == ["A larger cyst than before."]
+    assert edited.findings[1].marks
+
+
+def test_what_is_known_of_the_scan_decides_not_what_was_found_before(structures: Any, words: GuardWords) -> None:
+    memory, report = Memory(), _report_of("Unchanged.", "The uterus is large.")
+    marked = check_report(report, GuardContext(structures, sex="M"), words, memory)
+    assert [bool(f.marks) for f in marked.findings] == [True, True]
+    free = check_report(report, GuardContext(structures, sex="F", has_prior=True), words, memory)
+    assert [bool(f.marks) for f in free.findings] == [False, False]
+
+
+def test_a_remembered_sentence_still_contradicts_a_new_one(structures: Any, words: GuardWords) -> None:
+    memory, context = Memory(), GuardContext(structures)
+    check_report(_report_of("There is a pleural effusion."), context, words, memory)
+    both = check_report(_report_of("There is a pleural effusion.", "No pleural effusion."), context, words, memory)
+    assert [[m.guard for m in f.marks] for f in both.findings] == [["contradiction"], ["contradiction"]]

@@ -179,7 +179,7 @@ def test_the_list_before_signing_names_what_is_open() -> None:
     assert found["marks"].finding_ids == ("m1",)
     assert found["unseen"].finding_ids == ("m1", "m2")
     assert set(found["unsupported"].finding_ids) == {"m2", "m3"}
-    assert "Doe^Jane" in found["identity"].text
+    assert "Doe, Jane" in found["identity"].text
     assert not found["typed_name"].blocks
 
 

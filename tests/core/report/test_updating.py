@@ -106,3 +106,17 @@ def test_a_signed_report_opens_again_as_a_new_version() -> None:
     assert (again.report.status, again.report.version) == ("draft", 2)
     assert again.earlier == (signed.report,)
     assert signing.next_statuses(again) == ("addendum", "corrected")
+
+
+def test_measurements_by_hand_stay_apart_and_as_they_are() -> None:
+    drawn = tuple(
+        Measurement("length", 10.0 + n, "mm", "by_hand_length", points=((0.0, 0.0, n), (0.0, 10.0 + n, n)))
+        for n in (0.0, 5.0)
+    )
+    source = replace(SOURCE, measurements=(*SOURCE.measurements, *drawn[:1]), places={})
+    before = signing.accept_measured(Reviewed(draft_report(source)), NOW)
+    after = updated(before, replace(SOURCE, measurements=(*SOURCE.measurements, *drawn), places={}), NOW)
+    told = {f.text: f for f in after.report.findings if "by hand" in f.text}
+    assert [text.split("by hand: ")[1] for text in told] == ["length 10 mm.", "length 15 mm."]
+    assert [f.state for f in told.values()] == ["accepted", "draft"]
+    assert not any(f.changed for f in after.report.findings)
