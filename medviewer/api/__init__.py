@@ -14,6 +14,7 @@ API_VERSION = 1
 
 if TYPE_CHECKING:
     from medviewer.api.panel import PanelContext as PanelContext
+    from medviewer.api.panel import PriorView as PriorView
     from medviewer.api.requests import Logic as Logic
     from medviewer.api.requests import MapRequest as MapRequest
     from medviewer.api.requests import PluginKind as PluginKind
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from medviewer.services.settings import Settings as Settings
 
 _HOMES = {
-    "medviewer.api.panel": ("PanelContext",),
+    "medviewer.api.panel": ("PanelContext", "PriorView"),
     "medviewer.api.requests": ("Logic", "MapRequest", "PluginKind", "ReportRequest", "SegmentRequest"),
     "medviewer.core.errors": ("Cancelled", "InputRefused", "ModelMissing", "UserError", "WrongUsage"),
     "medviewer.core.geometry": ("lps_to_voxel", "position_text", "voxel_to_lps"),

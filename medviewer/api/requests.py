@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from medviewer.core.comparison import PriorStudy, RecistInput
 from medviewer.core.prediction import BoxPrompt, PointPrompt, Prediction
 from medviewer.core.progress import Progress
 from medviewer.core.report.document import Measurement
@@ -51,7 +52,8 @@ class ReportRequest:
     template's structures that neither `segments` nor `answers` cover are asked of the model `model_id` (None: the
     default one). `answers`: what was asked before. `prior`: the comparison in words, empty without a prior. `accepted`:
     ids of masks below the threshold that a person accepted. `sides_confirmed`: a person confirmed left and right.
-    `frame`: of a cine loop, None for the first one.
+    `frame`: of a cine loop, None for the first one. `prior_study`: the study compared with (`Comparison.study`), which
+    gives the comparison its words and sentences; `recist`: lesions that a person marked, for RECIST 1.1 beside it.
     """
 
     segments: tuple[Segment, ...] = ()
@@ -68,6 +70,8 @@ class ReportRequest:
     accepted: frozenset[str] = frozenset()
     sides_confirmed: bool = False
     frame: int | None = None
+    prior_study: PriorStudy | None = None
+    recist: RecistInput | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,32 @@ from medviewer.cli.options import (
     require_path,
 )
 from medviewer.cli.output import Report, finish
+from medviewer.cli.report_language import (
+    AcceptLicence,
+    LanguageCall,
+    LanguageModelName,
+    PriorReport,
+    Said,
+    language_call,
+    lines,
+    ready,
+    told,
+    with_language,
+)
+from medviewer.cli.report_prior import (
+    OpenedPrior,
+    Prior,
+    PriorCall,
+    PriorMasks,
+    PriorReason,
+    PriorSeries,
+    opened_prior,
+    prior_call,
+    prior_document,
+    prior_lines,
+    with_prior,
+    with_trail,
+)
 from medviewer.cli.terminal_progress import terminal_progress
 from medviewer.core.errors import OutputNotWritten, WrongUsage
 
@@ -31,6 +57,7 @@ if TYPE_CHECKING:
     from medviewer.core.report.document import Finding
     from medviewer.core.volume import Volume
     from medviewer.services.report_drafting import DraftedReport
+    from medviewer.services.report_language import LanguageRequest
 
 PLUGIN = "report_generation"
 OUT_ENDINGS = (".pdf", ".html", ".docx", ".txt", ".json", ".dcm", ".fhir.json")
@@ -58,6 +85,8 @@ class ReportCall:
     save_masks: Path | None = None
     dicom: str = "sr"
     pictures: bool = True
+    language_model: LanguageCall = LanguageCall()
+    prior: PriorCall | None = None
 
 
 def report(
@@ -82,6 +111,13 @@ def report(
     model: Model = None,
     device: Device = "auto",
     modality: Modality = None,
+    language_model: LanguageModelName = None,
+    accept_licence: AcceptLicence = False,
+    prior_report: PriorReport = None,
+    prior: Prior = None,
+    prior_masks: PriorMasks = None,
+    prior_reason: PriorReason = "",
+    prior_series: PriorSeries = None,
     as_json: AsJson = False,
 ) -> None:
     """Find what the examination's template asks for, measure it and write a draft report. The draft is not verified."""
@@ -91,9 +127,11 @@ def report(
             return _templates()
         if path is None or out is None:
             raise WrongUsage("A scan and --out are needed.", "Use `medviewer report PATH --out R.pdf`.")
+        earlier = prior_call(prior, prior_masks, prior_reason, prior_series)
+        writer, segmentation = language_call(language_model, model, accept_licence, prior_report)
         return run_report(
-            ReportCall(path, out, template, language, indication, masks, series, modality, model, device, save_masks,
-                       dicom, pictures)
+            ReportCall(path, out, template, language, indication, masks, series, modality, segmentation, device,
+                       save_masks, dicom, pictures, writer, earlier)
         )  # fmt: skip
 
     finish(as_json, work)
@@ -112,18 +150,22 @@ def _templates() -> Report:
 
 def run_report(call: ReportCall) -> Report:
     """Open, find, measure, write; raises UserError."""
+    from medviewer.plugin_host.host import host
+
     model_id = _checked(call)
+    writer = ready(call.language_model, host().logic(PLUGIN), call.device)
     seconds: dict[str, float] = {}
     with terminal_progress("Reading") as progress:
         began = time.perf_counter()
         volume, segments = _opened(call, progress.part(0.0, 0.1))
+        earlier = opened_prior(call.prior, volume, call.modality, progress.part(0.1, 0.15))
         seconds["load"] = time.perf_counter() - began
-        drafted = _drafted(call, volume, segments, progress.part(0.1, 0.95))
+        drafted, said = _drafted(call, volume, segments, writer, earlier, progress.part(0.15, 0.95))
         seconds |= drafted.seconds
         began = time.perf_counter()
-        warnings = _write(call, volume, drafted, progress.part(0.95, 1.0))
+        warnings = _write(call, volume, drafted, said, progress.part(0.95, 1.0))
         seconds["write"] = time.perf_counter() - began
-    return _told(call, model_id, volume, drafted, seconds, warnings)
+    return _told(call, model_id, volume, drafted, said, seconds, warnings)
 
 
 def _checked(call: ReportCall) -> str:
@@ -150,33 +192,47 @@ def _opened(call: ReportCall, progress: Progress) -> tuple[Volume, list[Any]]:
     from medviewer.services.save_data import check_output, read_mask
 
     volume = open_volume(call.path, call.series, progress, call.modality)
-    check_target(call.out, volume, dicom=call.dicom)
+    saves_seg = call.save_masks is not None and call.save_masks.suffix.lower() == ".dcm"
+    check_target(call.out, volume, dicom=call.dicom, has_masks=saves_seg)
     if call.save_masks is not None:
         check_output(call.save_masks, volume)
     return volume, [] if call.masks is None else read_mask(require_path(call.masks), volume)
 
 
-def _drafted(call: ReportCall, volume: Volume, segments: Iterable[Any], progress: Progress) -> DraftedReport:
+def _drafted(
+    call: ReportCall, volume: Volume, segments: Iterable[Any], writer: LanguageRequest | None,
+    earlier: OpenedPrior | None, progress: Progress,
+) -> tuple[DraftedReport, Said | None]:  # fmt: skip
+    """The draft, with the comparison where there is a prior, and what a language model said, whose sentences are in it
+    then."""
     from medviewer.api.requests import ReportRequest
     from medviewer.plugin_host.host import host
 
     request = ReportRequest(
         tuple(segments), call.template, call.language, call.device, indication=call.indication, model_id=call.model
     )
-    drafted: DraftedReport = host().logic(PLUGIN).run(volume, request, progress)
-    return drafted
+    logic, share = host().logic(PLUGIN), 1.0 if writer is None else 0.4
+    own = progress.part(0.0, share)
+    drafted: DraftedReport = logic.run(volume, request, own if earlier is None else own.part(0.0, 0.5))
+    if earlier is not None:
+        drafted = with_prior(logic, volume, drafted, request, earlier, own.part(0.5, 1.0))
+    if writer is None:
+        return drafted, None
+    return with_language(logic, volume, drafted, request, writer, progress.part(share, 1.0))
 
 
-def _write(call: ReportCall, volume: Volume, drafted: DraftedReport, progress: Progress) -> tuple[str, ...]:
+def _write(
+    call: ReportCall, volume: Volume, drafted: DraftedReport, said: Said | None, progress: Progress
+) -> tuple[str, ...]:
     """The masks, where they were asked for, and then the report, whose SR may point at them; the masks' warnings."""
     from medviewer.services.report_files import Origin, write_report
     from medviewer.services.save_data import save_segments
 
-    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     if call.save_masks is not None and drafted.segments:
-        told = tuple(save_segments(call.save_masks, volume, list(drafted.segments), progress).warnings)
+        notes = tuple(save_segments(call.save_masks, volume, list(drafted.segments), progress).warnings)
     elif call.save_masks is not None:
-        told = (f"{call.save_masks.name} was not written: there is no mask.",)
+        notes = (f"{call.save_masks.name} was not written: there is no mask.",)
     is_seg = call.save_masks is not None and drafted.segments and call.save_masks.suffix.lower() == ".dcm"
     report = drafted.report
     if call.pictures:
@@ -184,19 +240,20 @@ def _write(call: ReportCall, volume: Volume, drafted: DraftedReport, progress: P
         from medviewer.services.report_templates import report_words
 
         report = with_key_images(report, volume, drafted.segments, report_words(report.language))
-    write_report(report, call.out, Origin(volume, call.save_masks if is_seg else None), dicom=call.dicom)
-    return told
+    content = with_trail(report if said is None else said.reviewed(report), drafted.comparison)
+    write_report(content, call.out, Origin(volume, call.save_masks if is_seg else None), dicom=call.dicom)
+    return notes
 
 
 def _told(
-    call: ReportCall, model_id: str, volume: Volume, drafted: DraftedReport, seconds: dict[str, float],
-    told: tuple[str, ...],
+    call: ReportCall, model_id: str, volume: Volume, drafted: DraftedReport, said: Said | None,
+    seconds: dict[str, float], notes: tuple[str, ...],
 ) -> Report:  # fmt: skip
     from medviewer.services.results import scan_warnings
 
     report = drafted.report
     marked = [finding for finding in report.findings if finding.marks]
-    warnings = (*scan_warnings(volume), *drafted.warnings, *told)
+    warnings = (*scan_warnings(volume), *drafted.warnings, *notes)
     document = {
         "scan": str(call.path),
         "series": volume.id,
@@ -211,9 +268,13 @@ def _told(
         "limitations": list(report.limitations),
         "seconds": {step: round(value, 2) for step, value in seconds.items()},
         "warnings": list(warnings),
+        **prior_document(call.prior, drafted.comparison),
+        **told(said, report),
     }
-    lines = (*(f"{'! ' if f.marks else ''}{f.text}" for f in report.findings), *_closing(call, report.template, marked))
-    return Report(document, (*lines, _times(seconds)), warnings)
+    shown = (f"{'! ' if f.marks else ''}{f.text}" for f in report.findings)
+    closing = _closing(call, report.template, marked)
+    beside = (*prior_lines(drafted.comparison), *lines(said))
+    return Report(document, (*shown, *beside, *closing, _times(seconds)), warnings)
 
 
 def _closing(call: ReportCall, template: str, marked: list[Finding]) -> tuple[str, ...]:

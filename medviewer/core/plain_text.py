@@ -18,6 +18,13 @@ def one_line(text: str, longest: int = LONGEST) -> str:
     return line if len(line) <= longest and len(text) <= 4 * longest else line[: longest - 1].rstrip() + "…"
 
 
+def readable_name(text: str) -> str:
+    """A DICOM person name for people: "Doe^Jane^^Dr" is "Doe, Jane, Dr", and "Yamada^Tarou=山田^太郎" is
+    "Yamada, Tarou = 山田, 太郎". What is readable already stays as it is."""
+    groups = (", ".join(part.strip() for part in group.split("^") if part.strip()) for group in text.split("="))
+    return " = ".join([group.strip() for group in groups if group.strip()])
+
+
 def _is_shown(char: str) -> bool:
     """Letters, marks, numbers, signs and spaces; no control, format, surrogate, private or line separator."""
     return char in _JOINERS or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")

@@ -51,6 +51,7 @@ class Scan:
     prompts: list[str] = field(default_factory=list)  # what was asked on this scan, oldest first
     notes: dict[str, str] = field(default_factory=dict)  # what plugins keep with the scan, by plugin id
     saved_notes: dict[str, str] = field(default_factory=dict)  # as the session's file has them
+    recovered_notes: frozenset[str] = frozenset()  # the plugins whose note came back after a crash
 
     def __post_init__(self) -> None:
         self.cursor = centre_of(self.volume)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medviewer.core.plain_text import one_line
+from medviewer.core.plain_text import one_line, readable_name
 from medviewer.io.decode_pool import WorkerFailed, ask_about
 from medviewer.io.dicom_parser import UNDEFINED, CutShort, Elements, Irregular, NeedMore, Overfull, Walker
-from medviewer.io.dicom_tags import KEYWORDS, WANTED, decode, shown_name
+from medviewer.io.dicom_tags import KEYWORDS, WANTED, decode
 
 IMPLICIT_LE, EXPLICIT_LE = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 DEFLATED_LE, EXPLICIT_BE = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
@@ -252,7 +252,7 @@ def _plain(dataset: Any, keyword: str) -> Any:
         many = value if isinstance(value, (list, tuple)) or hasattr(value, "append") else [value]
         return tuple(float(v) if kind != "codes" else str(v) for v in many)
     if kind == "name":
-        return shown_name(one_line(str(value)))
+        return readable_name(one_line(str(value)))
     return float(value) if kind == "float" else int(value) if kind in ("int", "us") else one_line(str(value))
 
 

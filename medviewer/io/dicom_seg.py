@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import warnings as python_warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from medviewer.io.dicom_seg_sources import complete, frames_used, only_frames, s
 from medviewer.io.dicom_seg_terms import content_description, describe, mark_of, note_of, program_version
 from medviewer.io.dicom_seg_text import UTF_8, charset_for
 from medviewer.io.label_sidecar import TermMap
+from medviewer.io.quiet import quiet
 
 __all__ = ["source_headers", "verify", "write"]
 
@@ -47,7 +45,7 @@ def write(
     referred = [only_frames(sources[0], frames)] if frames else [sources[k] for k in slices]
     complete(referred[0])
     try:
-        with _quiet():
+        with quiet():
             segmentation = _segmentation(volume, segments, referred, pixels, terms or {})
             for item, segment in zip(segmentation.SegmentSequence, segments, strict=True):
                 item.SegmentDescription = note_of(segment, volume)
@@ -200,20 +198,6 @@ def _overlap(segments: Sequence[Segment]) -> bool:
 def _series_number(source: Any) -> int:
     number = source.get("SeriesNumber")
     return min(max(int(number), 0), 99_000) * 100 + 1 if number else 100
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Warnings of the libraries about odd sources are not the user's; what matters is checked afterwards."""
-    logger = logging.getLogger("highdicom")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with python_warnings.catch_warnings():
-            python_warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(before)
 
 
 def _differs(path: Path, what: str) -> OutputNotWritten:

@@ -6,7 +6,7 @@ import re
 import struct
 from typing import Any, Literal
 
-from medviewer.core.plain_text import one_line
+from medviewer.core.plain_text import one_line, readable_name
 
 Kind = Literal["text", "name", "code", "codes", "uid", "float", "floats", "int", "us", "fd", "present"]
 
@@ -155,7 +155,7 @@ def _text(raw: bytes, encodings: tuple[str, ...], is_name: bool) -> str:
     plain = raw.isascii() and b"\x1b" not in raw
     text = raw.decode("ascii") if plain else _foreign_text(raw, encodings)
     text = text.strip(" \0\r\n\t")
-    return shown_name(one_line(text)) if is_name else one_line(text.split("\\")[0])
+    return readable_name(one_line(text)) if is_name else one_line(text.split("\\")[0])
 
 
 def _foreign_text(raw: bytes, encodings: tuple[str, ...]) -> str:
@@ -167,9 +167,3 @@ def _foreign_text(raw: bytes, encodings: tuple[str, ...]) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they would quote patient data
         return str(decode_bytes(raw, convert_encodings(list(encodings) or [""]), set("\\^=")))
-
-
-def shown_name(text: str) -> str:
-    """A DICOM person name for the identity line: "Doe^Jane^^Dr" becomes "Doe, Jane, Dr"."""
-    groups = [group for group in text.split("=") if group.strip("^ ")]
-    return ", ".join(part.strip() for part in groups[0].split("^") if part.strip()) if groups else ""

@@ -5,9 +5,7 @@ Both objects go into the study of the scan's own files; patient and study are co
 
 from __future__ import annotations
 
-import logging
 import unicodedata
-import warnings as python_warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,6 +20,7 @@ from medviewer.core.report.words import Words
 from medviewer.core.volume import Volume
 from medviewer.io.dicom_seg_sources import complete
 from medviewer.io.dicom_seg_text import LONG_STRING, cut, line
+from medviewer.io.quiet import quiet
 from medviewer.io.report_layout import clean, is_verified, title_text
 
 MAKER = "medviewer"
@@ -149,19 +148,13 @@ def harmless(text: str) -> str:
 @contextmanager
 def refused(what: str) -> Iterator[None]:
     """Whatever the libraries make of an odd source, in words; their warnings about it are not the user's."""
-    logger = logging.getLogger("highdicom")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
     try:
-        with python_warnings.catch_warnings():
-            python_warnings.simplefilter("ignore")
+        with quiet():
             yield
     except (UserError, OSError):
         raise
     except Exception as error:
         raise OutputNotWritten(f"The scan's files allow no {what} ({error}).", _OTHER_FORMS) from error
-    finally:
-        logger.setLevel(before)
 
 
 def differs(path: Path, what: str) -> OutputNotWritten:

@@ -1,15 +1,14 @@
 """A report as a FHIR bundle of type collection: R4 (4.0.1); every field that is used is the same in R4B.
 
-One DiagnosticReport with the report as text, an Observation for each number and each sentence, Patient, ImagingStudy,
-Devices (program and models), Provenance with the hash of the weights, and the Practitioner who signed, if someone did.
-Until then the status is preliminary. What a program wrote carries the label of the HL7 guide "AI Transparency on FHIR"
-(http://hl7.org/fhir/uv/aitransparency). A typed name is no electronic signature, so there is no Signature.
+One DiagnosticReport with the report as text, an Observation for each number and each sentence, a Media with the picture
+for each key image, Patient, ImagingStudy, Devices (program and models), Provenance with the hash of the weights, and
+the Practitioner who signed, if someone did. Until then the status is preliminary. What a program wrote carries the
+label of the HL7 guide "AI Transparency on FHIR" (http://hl7.org/fhir/uv/aitransparency). A typed name is no electronic
+signature, so there is no Signature.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -26,8 +25,9 @@ from medviewer.io.atomic import write_bytes_atomic
 from medviewer.io.label_sidecar import TermMap
 from medviewer.io.report_dicom import signature_of
 from medviewer.io.report_fhir_check import defects
+from medviewer.io.report_fhir_context import Context
+from medviewer.io.report_fhir_media import attachment, links, media
 from medviewer.io.report_fhir_parts import (
-    Context,
     devices,
     imaging_study,
     model_id,
@@ -93,6 +93,7 @@ def bundle(
     context = Context(report, words, terms or {}, source)
     observations = [*numbers(context), *sentences(context)]
     others = [patient(context), practitioner(context), imaging_study(context), *devices(context), *observations]
+    others += media(context)
     entries = [_diagnostic_report(context, observations, pdf), *others, _provenance(context, observations)]
     return {
         "resourceType": "Bundle",
@@ -133,6 +134,7 @@ def _diagnostic_report(context: Context, observations: Iterable[Resource], pdf: 
         resultsInterpreter=[reference("Practitioner", signer["id"])] if signer else [],
         result=[reference("Observation", one["id"]) for one in observations],
         imagingStudy=[context.study] if context.study else [],
+        media=links(context),
         conclusion=text("\n".join(impression)),
         presentedForm=_forms(context, pdf),
     )
@@ -148,15 +150,8 @@ def _forms(context: Context, pdf: bytes) -> list[Resource]:
 def _attachment(context: Context, kind: str, data: bytes) -> Resource:
     title = title_text(context.report, context.words)
     told = title if is_verified(context.report) else f"{title} ({context.words.phrase('unverified')})"
-    return {
-        "contentType": kind,
-        "language": context.report.language,
-        "data": base64.b64encode(data).decode("ascii"),
-        "size": len(data),
-        "hash": base64.b64encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode("ascii"),  # as FHIR asks
-        "title": text(told),
-        "creation": _moment(context.report),
-    }
+    more = {"language": context.report.language, "creation": _moment(context.report)}
+    return attachment(kind, data, text(told)) | more
 
 
 def _narrative(context: Context) -> Resource:

@@ -3,6 +3,7 @@ and sentences of the report, no final report without a person."""
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,12 +21,14 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {  # cardinality 1 in R4
     "Patient": (),
     "Practitioner": ("name",),
     "Device": ("deviceName",),
+    "Media": ("status", "content"),
 }
 _STATUSES: Mapping[str, tuple[str, ...]] = {
     "DiagnosticReport": ("preliminary", "final", "appended", "corrected"),
     "Observation": ("preliminary", "final", "corrected"),
     "ImagingStudy": ("available",),
     "Device": ("active",),
+    "Media": ("completed",),
 }
 _LABELS = ("AIAST", "CLINAST_AIRPT")
 
@@ -84,7 +87,7 @@ def _resource(resource: Mapping[str, Any]) -> Iterator[str]:
             yield f"{kind} has no {name}"
     if kind in _STATUSES and resource.get("status") not in _STATUSES[kind]:
         yield f"{kind} has the status {resource.get('status')}"
-    if (kind == "DiagnosticReport" or "valueQuantity" in resource) and not _labelled(resource):
+    if (kind in ("DiagnosticReport", "Media") or "valueQuantity" in resource) and not _labelled(resource):
         yield f"{kind} does not say that a program wrote it"
 
 
@@ -97,6 +100,9 @@ def _content(resources: list[Mapping[str, Any]], report: Report) -> Iterator[str
     told = [(one["valueString"], _labelled(one)) for one in observations if "valueString" in one]
     if told != [(text(finding.text), by_program(finding)) for finding in report.findings if is_told(finding)]:
         yield "the sentences are others"
+    pictures = [base64.b64decode(one["content"]["data"]) for one in resources if one["resourceType"] == "Media"]
+    if pictures != [image.png for image in report.key_images]:
+        yield "the key images are others"
 
 
 def _labelled(resource: Mapping[str, Any]) -> bool:

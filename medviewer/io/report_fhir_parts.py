@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from medviewer.core.provenance import Provenance
-from medviewer.core.report.document import Finding, Measurement, Report, Section
+from medviewer.core.report.document import Finding, Measurement, Section
 from medviewer.core.report.wording import ABOVE, BELOW, SIDE_OF_RESULT, capital
-from medviewer.core.report.words import Words
-from medviewer.core.volume import Volume
 from medviewer.io.dicom_seg_terms import program_version
-from medviewer.io.label_sidecar import TermMap
 from medviewer.io.report_codes import (
     cited,
     derivation_code,
@@ -20,6 +15,9 @@ from medviewer.io.report_codes import (
     unit_code,
 )
 from medviewer.io.report_dicom import MAKER, signature_of
+from medviewer.io.report_fhir_context import Context
+from medviewer.io.report_fhir_media import references_of
+from medviewer.io.report_fhir_names import human_names
 from medviewer.io.report_fhir_values import (
     DICOM,
     LOINC,
@@ -30,66 +28,23 @@ from medviewer.io.report_fhir_values import (
     date_of,
     filled,
     hl7_concept,
-    id_of,
     oid_of,
     reference,
     text,
 )
-from medviewer.io.report_layout import is_verified
 from medviewer.io.report_sr_groups import models_of
 
-AI_TAG = ("v3-ObservationValue", "AIAST", "Artificial Intelligence asserted")
-SIGNED_TAG = "http://hl7.org/fhir/uv/aitransparency/CodeSystem/AddedProvenanceCS"
-_OBSERVATION_STATUS = {"draft": "preliminary", "preliminary": "preliminary", "corrected": "corrected"}  # others: final
 _GENDERS = {"M": "male", "F": "female", "O": "other"}
 _INTERPRETATIONS = {ABOVE: ("H", "High"), BELOW: ("L", "Low")}
 
 
-@dataclass(frozen=True)
-class Context:
-    """What every resource is made from."""
-
-    report: Report
-    words: Words
-    terms: TermMap
-    source: Volume | None = None
-
-    def id(self, *parts: str) -> str:
-        return id_of(self.report, *parts)
-
-    @property
-    def subject(self) -> Resource:
-        return reference("Patient", self.id("patient"))
-
-    @property
-    def meta(self) -> Resource:
-        """The label of the HL7 guide "AI Transparency on FHIR" (1.0.0-ballot, value set ProvenanceVS): asserted by an
-        artificial intelligence (it counts algorithms among them), and once a person signed, by that person from it."""
-        if is_verified(self.report):
-            return {"security": [coding(SIGNED_TAG, "CLINAST_AIRPT", "Clinician Asserted from AI Reported")]}
-        system, code, display = AI_TAG
-        return {"security": [hl7_concept(system, code, display)["coding"][0]]}
-
-    @property
-    def status(self) -> str:
-        return _OBSERVATION_STATUS.get(self.report.status, "final")
-
-    @property
-    def study(self) -> Resource | None:
-        """A reference to the ImagingStudy; None where the scan has no study."""
-        return reference("ImagingStudy", self.id("study")) if oid_of(self.report.identity.study_uid) else None
-
-
 def patient(context: Context) -> Resource:
     identity = context.report.identity
-    name = text(identity.name).replace("\n", " ")
-    parts = name.replace("^", ", ", 1).split(", ") if name.count("^") + name.count(", ") == 1 else []
-    given = [word for word in (parts[1].split() if parts else []) if word]
     return filled(
         resourceType="Patient",
         id=context.id("patient"),
         identifier=[{"value": text(identity.patient_id)}] if text(identity.patient_id) else [],
-        name=[filled(text=name, family=parts[0] if parts else "", given=given)] if name else [],
+        name=human_names(text(identity.name)),
         gender=_GENDERS.get(identity.sex, "unknown") if identity.sex else "",
         birthDate=date_of(identity.birth_date),
     )
@@ -243,7 +198,8 @@ def _sentence(context: Context, finding: Finding, loinc: str, title: str) -> Res
     known = {m.id for m in cited(context.report)}
     ids = dict.fromkeys(e.measurement_id for e in finding.evidence if e.measurement_id in known)
     linked = [reference("Observation", context.id("sentence", one)) for one in _linked(context, finding)]
-    numbers_ = [reference("Observation", context.id("number", id_)) for id_ in ids]
+    rests_on = [*(reference("Observation", context.id("number", id_)) for id_ in ids), *linked]
+    images = references_of(context, finding)
     return _observation(
         context,
         context.id("sentence", finding.id),
@@ -251,7 +207,7 @@ def _sentence(context: Context, finding: Finding, loinc: str, title: str) -> Res
         code={"coding": [coding(LOINC, loinc)], "text": title},
         valueString=text(finding.text),
         note=[{"text": note} for note in _notes(context, finding) if note],
-        derivedFrom=[*numbers_, *linked] or ([context.study] if context.study and finding.evidence else []),
+        derivedFrom=[*(rests_on or ([context.study] if context.study and finding.evidence else [])), *images],
     )
 
 

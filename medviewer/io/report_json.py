@@ -15,6 +15,7 @@ from typing import Any
 from medviewer.core.errors import InputRefused, OutputNotWritten
 from medviewer.core.report.audit import Reviewed
 from medviewer.io.atomic import write_bytes_atomic
+from medviewer.io.schema_check import check_schema, no_number
 from medviewer.io.typed_json import from_plain, to_plain
 
 FORMAT = "medviewer report"
@@ -66,8 +67,8 @@ def read(path: Path) -> Reviewed:
 def parse(data: bytes, name: str) -> Reviewed:
     """The report of the bytes of a file. Raises InputRefused."""
     try:
-        document = json.loads(data.decode("utf-8"), parse_constant=_no_number, object_pairs_hook=_no_key_twice)
-        _check_schema(document, name)
+        document = json.loads(data.decode("utf-8"), parse_constant=no_number, object_pairs_hook=_no_key_twice)
+        check_schema(document, name, "report", SCHEMA)
         content = document["content"]
         if document.get("sha256") != _checksum(content):
             raise ValueError("another content than was written")
@@ -87,20 +88,6 @@ def damaged(name: str) -> InputRefused:
     )
 
 
-def _check_schema(document: Any, name: str) -> None:
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise ValueError("another document")
-    schema = document.get("schema")
-    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
-        raise ValueError("no schema")
-    if schema > SCHEMA:
-        raise InputRefused(
-            f"{name} was made by a newer medviewer (schema {schema}); this one reads schema {SCHEMA}.",
-            "Open it with the newer medviewer. The file is unchanged.",
-            code="report-newer",
-        )
-
-
 def _checksum(content: Any) -> str:
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
@@ -109,10 +96,6 @@ def _checksum(content: Any) -> str:
 def _as_read(reviewed: Reviewed) -> Any:
     """The same report with what JSON has no type for (tuples among the parameters of a model) as JSON gives it back."""
     return from_plain(Reviewed, to_plain(reviewed))
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number")
 
 
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

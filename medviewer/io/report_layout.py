@@ -30,7 +30,8 @@ Kind = Literal["title", "notice", "heading", "subheading", "text", "sentence", "
 @dataclass(frozen=True)
 class Block:
     """One piece of a report. `note` follows the text of a sentence (where it comes from, its marks). `rows`: a table,
-    its first row is the head where `has_head`. `png`: the bytes of a picture, its caption is the text."""
+    its first row is the head where `has_head`. `png`: the bytes of a picture, its caption is the text. `finding_id`: of
+    a sentence."""
 
     kind: Kind
     text: str = ""
@@ -38,6 +39,7 @@ class Block:
     rows: tuple[tuple[str, ...], ...] = ()
     has_head: bool = False
     png: bytes = b""
+    finding_id: str = ""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -131,7 +133,7 @@ def _is_usual(finding: Finding) -> bool:
 
 def _sentence(finding: Finding, words: Words) -> Block:
     if _is_usual(finding):
-        return Block("sentence", clean(finding.text))
+        return Block("sentence", clean(finding.text), finding_id=finding.id)
     model = clean(finding.model) or words.phrase("model")
     told = [words.tables["states"][finding.origin].replace("{model}", model)]
     if finding.origin != "human" or finding.state in ("draft", "edited"):
@@ -139,7 +141,7 @@ def _sentence(finding: Finding, words: Words) -> Block:
     if finding.changed:
         told.append(words.phrase("changed"))
     told += [words.phrase("check_mark", reason=clean(mark.reason)) for mark in finding.marks]
-    return Block("sentence", clean(finding.text), f"[{'; '.join(told)}]")
+    return Block("sentence", clean(finding.text), f"[{'; '.join(told)}]", finding_id=finding.id)
 
 
 def _impression(report: Report, words: Words) -> Iterator[Block]:
@@ -186,11 +188,16 @@ def _key_images(report: Report, words: Words) -> Iterator[Block]:
     if report.key_images:
         yield Block("heading", words.phrase("key_images"))
     for count, image in enumerate(report.key_images, 1):
-        caption = words.phrase("image", number=str(count), caption=clean(image.caption).replace("\n", " "))
-        yield Block("picture", caption, png=_checked(image, count))
+        yield Block("picture", caption_text(image, count, words), png=checked_picture(image, count))
 
 
-def _checked(image: KeyImage, count: int) -> bytes:
+def caption_text(image: KeyImage, count: int, words: Words) -> str:
+    """ "Image 2: Left kidney, axial", in one harmless line."""
+    return words.phrase("image", number=str(count), caption=clean(image.caption).replace("\n", " "))
+
+
+def checked_picture(image: KeyImage, count: int) -> bytes:
+    """The PNG of a key image. Raises OutputNotWritten for what is none."""
     hint = "Capture it again or remove it."
     if not image.png.startswith(_PNG):
         raise OutputNotWritten(f"Key image {count} of the report is no PNG picture.", hint)

@@ -1,13 +1,14 @@
 """A report as DICOM SR: Comprehensive 3D SR (PS3.3 A.35.13) after TID 1500 "Measurement Report", through highdicom.
 
 It goes into the study of the scan. Numbers stand in a measurement group for each segment (`report_sr_groups`),
-sentences as texts under "Qualitative Evaluations" (`report_sr_text`). It is VERIFIED only with the person who signed
-the report as final, addendum or corrected; the name was typed and is no electronic signature, which a text says. Key
-images are not part of it.
+sentences as texts under "Qualitative Evaluations" (`report_sr_text`), each inferred from the tracking UIDs of the
+groups it rests on and from the images that its key images show. It is VERIFIED only with the person who signed the
+report as final, addendum or corrected; the name was typed and is no electronic signature, which a text says.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,12 @@ from medviewer.io.report_dicom import (
 from medviewer.io.report_layout import is_verified
 from medviewer.io.report_sr_check import contribution, verify
 from medviewer.io.report_sr_groups import Places, algorithm, concept, group_content, groups_of, models_of, uid_of
-from medviewer.io.report_sr_text import sentences
+from medviewer.io.report_sr_text import Said, sentences
 
 _LANGUAGES: dict[str, Code] = {"en": ("en", "RFC5646", "English"), "de": ("de", "RFC5646", "German")}
 _QUALITATIVE: Code = ("C0034375", "UMLS", "Qualitative Evaluations")
+TRACKING_UID: Code = ("112040", "DCM", "Tracking Unique Identifier")
+OF_INTEREST: Code = ("113000", "DCM", "Of Interest")
 _SR_CLASSES = ("1.2.840.10008.5.1.4.1.1.88.",)
 _SEG_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
 
@@ -131,10 +134,29 @@ def _root(report: Report, words: Words, terms: TermMap, places: Places) -> Any:
     if groups:
         members = [*algorithm(report), *(item for one in groups for item in one)]
         content.append(_container(("126010", "DCM", "Imaging Measurements"), members))
-    texts = [sr.TextContentItem(concept(code), text, "CONTAINS") for code, text in sentences(report, words)]
+    instances = places.instances
+    texts = [_text(said, instances) for said in sentences(report, words, instances)]
     content.append(_container(_QUALITATIVE, texts))
     root.ContentSequence = content
     return root
+
+
+def _text(said: Said, instances: Mapping[str, str]) -> Any:
+    """A text, inferred from the structures (the tracking UIDs of their groups) and the images that it rests on.
+
+    By value: the IOD allows references to content items, too (PS3.3 A.35.13.3.1.2), but common readers refuse them.
+    """
+    from highdicom import sr
+
+    item = sr.TextContentItem(concept(said.code), said.text, "CONTAINS")
+    links = [sr.UIDRefContentItem(concept(TRACKING_UID), uid, "INFERRED FROM") for uid in said.structures]
+    links += [
+        sr.ImageContentItem(concept(OF_INTEREST), instances[uid], uid, relationship_type="INFERRED FROM")
+        for uid in said.images
+    ]
+    if links:
+        item.ContentSequence = sr.ContentSequence(links)
+    return item
 
 
 def _container(name: Code, items: list[Any]) -> Any:

@@ -16,7 +16,7 @@ from medviewer.io.report_codes import quantity_code, side_code, structure_codes,
 from medviewer.io.report_dicom import MAKER, check_study, differs, harmless, person_name, signature_of
 from medviewer.io.report_layout import is_verified
 from medviewer.io.report_sr_groups import Group, Places, groups_of, models_of, texts_of
-from medviewer.io.report_sr_text import sentences
+from medviewer.io.report_sr_text import Said, sentences
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1.88.34"
 _QUALITATIVE, _GROUP, _TRACKING_UID, _SEGMENT = "C0034375", "125007", "112040", "121191"
@@ -37,12 +37,22 @@ def verify(path: Path, report: Report, words: Words, terms: TermMap, places: Pla
     if [_value(item) for item in _named(found, _LANGUAGE)] != [report.language]:
         raise differs(path, "language")
     _check_models(path, found, report)
-    told = [
-        (_code(item.ConceptNameCodeSequence), item.TextValue) for c in _named(found, _QUALITATIVE) for item in _of(c)
-    ]
-    if told != [(code[0], text) for code, text in sentences(report, words)]:
-        raise differs(path, "text")
+    _check_texts(path, found, sentences(report, words, places.instances))
     _check_groups(path, found, report, words, terms, places)
+
+
+def _check_texts(path: Path, found: Any, meant: list[Said]) -> None:
+    """Texts in their order, and what each rests on: groups that are there, images of the scan."""
+    told = [item for container in _named(found, _QUALITATIVE) for item in _of(container)]
+    if [(_code(item.ConceptNameCodeSequence), item.TextValue) for item in told] != [(s.code[0], s.text) for s in meant]:
+        raise differs(path, "text")
+    links = [tuple(str(one.UID) for one in _of(item) if one.ValueType == "UIDREF") for item in told]
+    groups = {_value(one) for group in _named(found, _GROUP) for one in _children(group, _TRACKING_UID)}
+    if links != [one.structures for one in meant] or not groups.issuperset(uid for some in links for uid in some):
+        raise differs(path, "evidence of a sentence")
+    shown = [tuple(map(_instance, (one for one in _of(item) if one.ValueType == "IMAGE"))) for item in told]
+    if shown != [one.images for one in meant]:
+        raise differs(path, "key image")
 
 
 def _check_status(path: Path, found: Any, report: Report) -> None:
@@ -143,6 +153,10 @@ def _named(item: Any, value: str) -> Iterator[Any]:
 
 def _code(sequence: Any) -> str:
     return str(sequence[0].get("CodeValue") or sequence[0].get("LongCodeValue"))
+
+
+def _instance(item: Any) -> str:
+    return str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
 
 
 def _value(item: Any) -> str:

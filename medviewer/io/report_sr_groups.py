@@ -7,12 +7,13 @@ images and the points (LPS mm in the scan's frame of reference) that they were t
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from medviewer.core.geometry import lps_to_voxel
 from medviewer.core.provenance import Provenance
 from medviewer.core.report.document import Measurement, Report
 from medviewer.core.report.wording import SIDE_OF_RESULT, capital
@@ -83,6 +84,11 @@ class Places:
         return self.headers[k].SOPClassUID, self.headers[k].SOPInstanceUID, None
 
     @property
+    def instances(self) -> Mapping[str, str]:
+        """SOP classes of the scan's files by SOP Instance UID."""
+        return {str(header.SOPInstanceUID): str(header.SOPClassUID) for header in self.headers}
+
+    @property
     def frame_of_reference(self) -> str:
         """Empty where points of this scan are no places in the patient."""
         if self.volume.affine is None or not self.volume.orientation_recorded:
@@ -130,7 +136,7 @@ def group_content(group: Group, report: Report, words: Words, terms: TermMap, pl
     side = side_code(group.side)
     common["finding_sites"] = [sr.FindingSite(concept(site), concept(side) if side else None)] if site else None
     if number is None:
-        return sr.MeasurementsAndQualitativeEvaluations(**common, source_images=_group_images(group, places))
+        return sr.MeasurementsAndQualitativeEvaluations(**common, source_images=_group_images(group, report, places))
     series = sr.SourceSeriesForSegmentation(places.headers[0].SeriesInstanceUID)
     series.ConceptNameCodeSequence[0].CodeMeaning = "Source series for segmentation"  # as PS3.16 spells it
     seg = places.seg
@@ -178,13 +184,25 @@ def _images(measurement: Measurement, places: Places) -> list[Any] | None:
     return [sr.SourceImageForMeasurement(*found)] if found else None
 
 
-def _group_images(group: Group, places: Places) -> list[Any] | None:
-    """The slices that the numbers of a group were taken from, each once."""
+def _group_images(group: Group, report: Report, places: Places) -> list[Any] | None:
+    """The slices that the numbers of a group were taken from, each once; of numbers made from whole masks (a difference
+    of two sides) those that show these masks: a group without any image is read as TID 1411."""
     from highdicom import sr
 
-    slices = dict.fromkeys(m.slice_index for m in group.measurements)
+    slices = dict.fromkeys(m.slice_index for m in group.measurements if m.slice_index is not None)
+    if not slices:
+        slices = dict.fromkeys(_slices_shown(set(group.segment_ids), report, places.volume))
     found = [image for image in map(places.image_of, slices) if image]
     return [sr.SourceImageForMeasurementGroup(*image) for image in found] or None
+
+
+def _slices_shown(segment_ids: Set[str], report: Report, volume: Volume) -> Iterator[int]:
+    """Where the sentences about these masks point at."""
+    for evidence in (e for finding in kept(report) for e in finding.evidence if e.segment_id in segment_ids):
+        if evidence.slice_index is not None:
+            yield evidence.slice_index
+        elif evidence.position is not None and evidence.in_patient and volume.affine is not None:
+            yield round(float(lps_to_voxel(volume.affine, np.array(evidence.position))[2]))
 
 
 def _points(measurement: Measurement, places: Places) -> list[Any] | None:

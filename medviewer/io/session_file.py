@@ -22,6 +22,7 @@ import numpy as np
 
 from medviewer.core.errors import InputRefused, OutputNotWritten
 from medviewer.io.atomic import atomic_write
+from medviewer.io.schema_check import check_schema, no_number
 
 SUFFIX = ".mvsession"
 FORMAT = "medviewer session"
@@ -83,8 +84,8 @@ def read(path: Path) -> SessionFile:
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
             _check_document_member(path, archive)
-            document = json.loads(_document_text(archive), parse_constant=_no_number)
-            _check_schema(path, document)
+            document = json.loads(_document_text(archive), parse_constant=no_number)
+            check_schema(document, path.name, "session", SCHEMA)
             masks = {info.filename: archive.read(info) for info in _checked_members(archive)}
     except OSError as error:
         if error.errno == errno.EINVAL:  # a forged place of a member, before the beginning of the file
@@ -143,20 +144,6 @@ def _document_text(archive: zipfile.ZipFile) -> str:
         return member.read(archive.getinfo(_DOCUMENT).file_size + 1).decode("utf-8")
 
 
-def _check_schema(path: Path, document: Any) -> None:
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise ValueError("another document")
-    schema = document.get("schema")
-    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
-        raise ValueError("no schema")
-    if schema > SCHEMA:
-        raise InputRefused(
-            f"{path.name} was made by a newer medviewer (schema {schema}); this one reads schema {SCHEMA}.",
-            "Open it with the newer medviewer. The file is unchanged.",
-            code="session-newer",
-        )
-
-
 def _checked_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """The members that are masks; anything else than those and the document, and any name twice, is damage."""
     members = archive.infolist()
@@ -174,7 +161,3 @@ def _checked_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 def _check_plain(info: zipfile.ZipInfo) -> None:
     if info.flag_bits & 0x1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError("encrypted or of another compression")
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number")

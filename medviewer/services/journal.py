@@ -1,7 +1,8 @@
 """The journal of a scene: what a crash must not take. One file per program, gone when nothing is left to lose.
 
-Nothing is written before there is work (a step or a preview), and nothing of what a DICOM header says is in it: a scan
-is known by its path and by hashes (`services.scan_identity`).
+Nothing is written before there is work (a step, a preview, a report), and nothing of what a DICOM header says of the
+patient is in it: a scan is known by its path and by hashes (`services.scan_identity`), and a report is kept without its
+identity. Only what a person wrote or signed stands as it was written.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class Journal:
             (stack.saved, self._saved), (stack.adopted, self._rewrite), (scene.scan_opened, self._opened),
             (scene.scan_closed, self._closed), (scene.volume_replaced, self._described),
             (scene.prompt_asked, self._asked), (scene.segment_shown, self._shown), (scene.previewed, self._previewed),
+            (scene.note_kept, self._noted),
         ):  # fmt: skip
             guarded = _guarded(follow)
             signal.connect(guarded)
@@ -94,7 +96,11 @@ class Journal:
     def _saved(self) -> None:
         stack = self._scene.undo_stack
         keys = [scan.key for scan in self._scene.scans if stack.was_saved(scan.key)]
-        self._add(records.saved(keys, stack))
+        makes = records.saved(keys, stack)
+        self._add(makes + [records.noted(scan, plugin) for scan in self._scene.scans for plugin in scan.notes])
+
+    def _noted(self, scan: Scan) -> None:
+        self._add([records.noted(scan, plugin) for plugin in scan.notes])
 
     def _previewed(self, scan: Scan) -> None:
         self._add([records.previewed(scan)])
@@ -144,7 +150,10 @@ class Journal:
 
     def _has_work(self) -> bool:
         stack = self._scene.undo_stack
-        return any(scan.preview is not None or stack.has_work(scan.key) for scan in self._scene.scans)
+        return any(
+            scan.preview is not None or scan.notes != scan.saved_notes or stack.has_work(scan.key)
+            for scan in self._scene.scans
+        )
 
     def _must_rewrite(self) -> bool:
         writer = self.writer

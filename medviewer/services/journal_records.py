@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 import weakref
+import zlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +26,7 @@ def whole(scene: Scene, salt: str) -> list[Make]:
     makes += [pushed(command) for command in (*stack.done, *reversed(stack.undone_steps))]
     makes += [moved("undo", command) for command in stack.undone_steps]
     makes += saved([scan.key for scan in scans if stack.was_saved(scan.key)], stack)
+    makes += [noted(scan, plugin) for scan in scans for plugin in scan.notes]
     makes += [shown(scan, segment.id) for scan in scans for segment in scan.segments]
     makes += [previewed(scan) for scan in scans if scan.preview is not None]
     return makes
@@ -70,6 +72,22 @@ def shown(scan: Scan, segment_id: str) -> Make:
     segment = scan.get(segment_id)
     view = {"visible": segment.visible, "opacity": segment.opacity}
     return _fixed({"k": "shown", "scan": scan.key, "id": segment_id, **view})
+
+
+def noted(scan: Scan, plugin: str) -> Make:
+    """What a plugin keeps with a scan (a report with every step on it), and whether a session's file has it so; passed
+    over where a newer text followed before it was written. The text is compressed: it may hold pictures."""
+    text, key, owner, when = scan.notes[plugin], scan.key, weakref.ref(scan), now()
+    is_saved = scan.saved_notes.get(plugin) == text
+
+    def make() -> tuple[dict[str, Any], bytes] | None:
+        alive = owner()
+        if alive is not None and alive.notes.get(plugin) != text:
+            return None
+        header = {"k": "note", "t": when, "scan": key, "plugin": plugin, "saved": is_saved}
+        return header, zlib.compress(text.encode("utf-8", "surrogatepass"), 1)
+
+    return make
 
 
 def pushed(command: Command, *, ends_preview: bool = False) -> Make:

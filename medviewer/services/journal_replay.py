@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +58,14 @@ class _Steps:
 @dataclass
 class LostScan:
     """One scan of a journal with unsaved work: what it was, and how much is in it (`edits`: done steps, also those that
-    were saved)."""
+    were saved). `notes`: the plugins whose text is not in a session's file."""
 
     key: str
     identity: ScanIdentity
     edits: int = 0
     segments: int = 0
     preview: bool = False
+    notes: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -109,12 +110,21 @@ def lost_scans(records: Sequence[Stored]) -> list[LostScan]:
             steps.stack.drop(key)
         elif key in scans or kind == "push":
             steps.play(record)
-            if key in scans and (kind == "preview" or header.get("ends_preview")):
-                scans[key].preview = kind == "preview" and header["answer"] is not None
+            if key in scans:
+                _count(scans[key], header)
     for scan in scans.values():
         scan.edits = sum(c.scan_key == scan.key for c in steps.stack.done)
         scan.segments = counts[scan.key]
-    return [scan for scan in scans.values() if scan.preview or steps.stack.has_work(scan.key)]
+    return [s for s in scans.values() if s.preview or s.notes or steps.stack.has_work(s.key)]
+
+
+def _count(scan: LostScan, header: Mapping[str, Any]) -> None:
+    kind = header["k"]
+    if kind == "preview" or header.get("ends_preview"):
+        scan.preview = kind == "preview" and header["answer"] is not None
+    elif kind == "note":
+        plugin = {str(header["plugin"])}
+        scan.notes = scan.notes - plugin if header["saved"] is True else scan.notes | plugin
 
 
 # -- bringing it back ------------------------------------------------------------------
@@ -159,8 +169,15 @@ class _Player:
             scan.replace(scan.get(header["id"]).changed(**view))
         elif kind == "preview":
             self._preview(scan, header)
+        elif kind == "note":
+            self._note(scan, header)
         elif kind == "push" and header.get("ends_preview"):
             scan.preview, scan.preview_points, scan.preview_box = None, (), None
+
+    def _note(self, scan: Scan, header: Mapping[str, Any]) -> None:
+        plugin, text = str(header["plugin"]), zlib.decompress(self._payload).decode("utf-8", "surrogatepass")
+        scan.notes = scan.notes | {plugin: text}
+        scan.recovered_notes |= {plugin}
 
     def _preview(self, scan: Scan, header: Mapping[str, Any]) -> None:
         answer = header["answer"]

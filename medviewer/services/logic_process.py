@@ -229,11 +229,11 @@ class LogicProcess:
         method: str,
         values: Sequence[Any],
         progress: Progress,
-        volume: Volume | None = None,
+        *volumes: Volume,
     ) -> Any:
         """`factory(*arguments).method(*values, progress)` in the process; None where there is no such method.
 
-        `factory` is "module:function". The voxels of `volume` are handed over once and kept while they are open here.
+        `factory` is "module:function". The voxels of `volumes` are handed over once and kept while they are open here.
         Raises what the logic raises as UserError, Cancelled (at latest `END_SECONDS` after the cancel the work has
         ended), LogicStopped where the process died, InternalError for a defect, which is then in the log.
         """
@@ -242,9 +242,9 @@ class LogicProcess:
         try:
             question: Head = {"factory": factory, "arguments": list(arguments), "method": method}
             try:
-                return self._ask(question, values, progress, volume)
+                return self._ask(question, values, progress, volumes)
             except _NotStarted:  # it had died while nothing was asked
-                return self._ask(question, values, progress, volume)
+                return self._ask(question, values, progress, volumes)
         except _NotStarted as gone:
             raise LogicStopped(f"{self._work} could not be started: its process ends at once.", self._hint) from gone
         finally:
@@ -276,10 +276,10 @@ class LogicProcess:
         if child is not None:
             child.close()
 
-    def _ask(self, question: Head, values: Sequence[Any], progress: Progress, volume: Volume | None) -> Any:
+    def _ask(self, question: Head, values: Sequence[Any], progress: Progress, volumes: Sequence[Volume]) -> Any:
         child = self._ready_child()
         number = next(self._numbers)
-        if volume is not None:
+        for volume in volumes:
             child.hold(volume.array, progress.check_cancelled)
         head = {"kind": "call", "number": number} | question
         child.send(head, message_pipe.pack_objects(tuple(values), child.number_of))
@@ -394,5 +394,5 @@ class RemoteLogic:
 
     def _call(self, method: str, *values: Any) -> Any:
         *given, progress = values
-        volume = next((value for value in given if isinstance(value, Volume)), None)
-        return self._process.call(self._factory, self._arguments, method, given, progress, volume)
+        volumes = [value for value in given if isinstance(value, Volume)]
+        return self._process.call(self._factory, self._arguments, method, given, progress, *volumes)

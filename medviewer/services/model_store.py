@@ -15,6 +15,7 @@ from medviewer.services.folders import user_folder
 from medviewer.services.resources import read_data_file, shipped_folder
 
 TEXT_SEGMENTATION = "text-segmentation"
+LANGUAGE = "language"  # vision-language models, which write sentences of reports
 _REINSTALL = "Install the model again (see `medviewer models list`)."
 _MOST_DESCRIPTION = 8_000_000  # bytes
 _CONFIG, _WEIGHTS, _CARD = "config.json", "model.safetensors", "card.md"
@@ -58,9 +59,11 @@ class ModelInfo:
 
     def weights_state(self) -> str:
         """Whether the weights on the disk are those that were described: "ok" (SHA-256 agrees), "differs", "missing",
-        "not installed". Reads the whole file."""
+        "not installed", "not recorded" for a published language model. Reads the whole file."""
         if self.folder is None:
             return "not installed"
+        if self.task == LANGUAGE:
+            return "not recorded"
         try:
             stated = _stated(self.folder).get("weights_sha256")
             with (self.folder / _WEIGHTS).open("rb") as file:
@@ -168,8 +171,9 @@ def _from_folder(folder: Path) -> ModelInfo:
     except OSError:
         size = 0
     commercial = _yes_or_no(stated.get("commercial_use"))
+    task = LANGUAGE if "vision_config" in stated else TEXT_SEGMENTATION
     return ModelInfo(
-        folder.name, folder.name, TEXT_SEGMENTATION, folder, version=version, licence=licence,
+        folder.name, folder.name, task, folder, version=version, licence=licence,
         commercial_use=commercial, size_bytes=size, intended_use=use,
     )  # fmt: skip
 

@@ -212,7 +212,7 @@ def _playable(contents: Contents, count: int) -> bool:
 
 def _time(contents: Contents) -> str:
     """Of the last record that is work; records are in their order, whatever the clock did."""
-    work = ("push", "undo", "redo", "preview")
+    work = ("push", "undo", "redo", "preview", "note")
     times = [str(r.header.get("t", "")) for r in contents.records if r.header.get("k") in work]
     return times[-1] if times else str(contents.first.get("t", ""))
 

@@ -10,11 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-import numpy as np
-
+from medviewer.core.comparison import Comparison, PriorStudy, RecistInput
 from medviewer.core.errors import WrongUsage
 from medviewer.core.guards import GuardContext
-from medviewer.core.laterality import CHECKED_SIDES, orientation_check
 from medviewer.core.measure import examination_of, measure_scan
 from medviewer.core.prediction import Prediction
 from medviewer.core.progress import Progress, silent
@@ -26,8 +24,17 @@ from medviewer.core.report.updating import updated
 from medviewer.core.report.words import LANGUAGES
 from medviewer.core.segmentation import Segment
 from medviewer.core.volume import Volume
+from medviewer.services.comparison_draft import (
+    PRIOR,
+    compared_source,
+    has_been_compared,
+    with_comparison,
+    without_changes,
+)
 from medviewer.services.report_guards import check_report, guard_context
 from medviewer.services.report_notes import notes_of
+from medviewer.services.report_sides import as_shown as as_shown
+from medviewer.services.report_sides import sides_warnings as sides_warnings
 from medviewer.services.report_templates import report_templates, report_words
 from medviewer.services.resources import measure_rules, terminology
 
@@ -40,9 +47,11 @@ class DraftCase:
     """What a draft is made of besides the scan. Masks are bool (i, j, k) on its grid.
 
     `answers`: what the model said to prompts, found or not (their masks are not used). `by_hand`: measurements of a
-    person. `prior`: the comparison in words, empty without a prior. `accepted`: ids of masks below the threshold that a
-    person accepted. `sides_confirmed`: a person confirmed left and right of the file. `notes`: further lines for the
-    limitations, in the report's language.
+    person. `prior`: the comparison in words, empty without a prior. `prior_study`: the study compared with, which gives
+    these words, the change sentences and their numbers. `recist`: lesions that a person marked. `accepted`: ids of
+    masks below the threshold that a person accepted. `sides_confirmed`: a person confirmed left and right of the file.
+    `notes`: further lines for the limitations, in the report's language. `relate`: pairs of ids of masks whose distance
+    and place to each other (left or right, above or below) are measured and told.
     """
 
     template: Template
@@ -55,18 +64,23 @@ class DraftCase:
     accepted: frozenset[str] = frozenset()
     sides_confirmed: bool = False
     notes: tuple[str, ...] = ()
+    prior_study: PriorStudy | None = None
+    recist: RecistInput | None = None
+    relate: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class DraftedReport:
     """A draft and the masks that its sentences point at. `answers` hold no masks. `seconds`: how long each step took
-    ("segment", "measure", "draft"). `warnings`: sentences about the answers and the templates."""
+    ("segment", "measure", "draft"). `warnings`: sentences about the answers and the templates. `comparison`: that with
+    the prior, None without one."""
 
     report: Report
     segments: tuple[Segment, ...] = ()
     answers: tuple[Prediction, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    comparison: Comparison | None = None
 
 
 def report_language(text: str) -> Language:
@@ -83,10 +97,11 @@ def now(who: str = "") -> Moment:
 
 def draft(volume: Volume, case: DraftCase, progress: Progress | None = None) -> DraftedReport:
     """Measure the masks, write the draft and check it. Raises Cancelled, ValueError for a mask on another grid."""
-    source, seconds = _source(volume, case, progress or silent())
+    source, comparison, seconds = _source(volume, case, progress or silent())
     begun = time.perf_counter()
-    report = _checked(_with_sides(draft_report(source), source.sides_doubtful), volume, case)
-    return DraftedReport(report, case.segments, case.answers, {**seconds, "draft": time.perf_counter() - begun})
+    report = with_comparison(_with_sides(draft_report(source), source.sides_doubtful), comparison)
+    report, took = _checked(report, volume, case), {**seconds, "draft": time.perf_counter() - begun}
+    return DraftedReport(report, case.segments, case.answers, took, comparison=comparison)
 
 
 def redraft(
@@ -97,11 +112,13 @@ def redraft(
     the report's. Raises Cancelled, WrongUsage for another template."""
     if case.template.key != reviewed.report.template:
         raise WrongUsage("This report was written with another template.", "Make a new draft to change the template.")
-    source, _ = _source(volume, case, progress or silent())
-    again = updated(reviewed, source, moment)
+    source, comparison, _ = _source(volume, case, progress or silent())
+    again = updated(reviewed if comparison else without_changes(reviewed), source, moment)
     if again.report.status != "draft":  # signed, and nothing changed
         return again
     report = _with_sides(again.report, source.sides_doubtful)
+    again = has_been_compared(again, report, comparison, source.words, moment)
+    report = again.report
     return check_again(volume, again.with_report(report), case.segments, has_prior=bool(case.prior))
 
 
@@ -126,7 +143,7 @@ def context_for(
     template = report_templates().by_key.get(report.template)
     segments = segments if template is None else as_shown(volume, segments, template)
     context = guard_context(
-        report, volume=volume, template=template, segments=segments, has_prior=has_prior,
+        report, volume=volume, template=template, segments=segments, has_prior=has_prior or PRIOR in report.facts,
         sides_confirmed=report.facts.get(SIDES) != IN_DOUBT,
     )  # fmt: skip
     return context if _is_contrast_stated(volume) else replace(context, contrast="unknown")
@@ -138,43 +155,26 @@ def contrast_given(volume: Volume) -> bool:
 
 
 # -- parts -----------------------------------------------------------------------------
-def _source(volume: Volume, case: DraftCase, progress: Progress) -> tuple[DraftSource, dict[str, float]]:
-    """The measurements of now and all else that a draft needs, and the time that measuring took."""
+def _source(
+    volume: Volume, case: DraftCase, progress: Progress
+) -> tuple[DraftSource, Comparison | None, dict[str, float]]:
+    """The measurements of now and all else that a draft needs, the comparison with the prior, and the time that
+    measuring took."""
     begun = time.perf_counter()
     progress.report(0.0, "Measuring")
     segments = as_shown(volume, case.segments, case.template)
-    found = measure_scan(volume, segments, measure_rules(case.language))
+    found = measure_scan(volume, segments, measure_rules(case.language), relate=case.relate)
     progress.report(0.8, "Checking the sides")
     doubtful = not case.sides_confirmed and bool(sides_warnings(volume, segments))
     words = report_words(case.language)
     notes = (*case.notes, *notes_of(volume, segments, case.template, words))
     progress.report(0.9, "Writing the draft")
-    seconds = {"measure": time.perf_counter() - begun}
-    return DraftSource(
+    source = DraftSource(
         case.template, words, terminology(), volume, segments, (*found, *case.by_hand),
         case.answers, case.indication, case.prior, case.accepted, doubtful, now().when, notes,
-    ), seconds  # fmt: skip
-
-
-def as_shown(volume: Volume, segments: Iterable[Segment], template: Template) -> tuple[Segment, ...]:
-    """The masks as what they are on this scan: on FLAIR, a tumor of the model is an abnormality including edema."""
-    fact = volume.facts.get("weighting")
-    weighting = str(fact.value) if fact is not None and fact.value is not None else ""
-    return tuple(
-        s if template.term_on(weighting, s.term_id) == s.term_id
-        else s.changed(term_id=template.term_on(weighting, s.term_id))
-        for s in segments
     )  # fmt: skip
-
-
-def sides_warnings(volume: Volume, segments: Iterable[Segment]) -> list[str]:
-    """Whether organs lie on the unexpected side of the patient: sentences, none where nothing disagrees."""
-    masks: dict[str, np.ndarray[tuple[int, int, int], np.dtype[np.bool_]]] = {}
-    for segment in segments:
-        if segment.term_id in (*CHECKED_SIDES, "spine"):
-            before = masks.get(segment.term_id)
-            masks[segment.term_id] = segment.mask if before is None else before | segment.mask
-    return orientation_check(volume, masks)
+    source, comparison = compared_source(source, case.prior_study, case.recist)
+    return source, comparison, {"measure": time.perf_counter() - begun}
 
 
 def _with_sides(report: Report, doubtful: bool) -> Report:

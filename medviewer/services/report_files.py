@@ -46,28 +46,40 @@ def write_report(
 
         report_json.write(path, report if isinstance(report, Reviewed) else Reviewed(report))
     elif form in ("dicom", "fhir"):
-        check_target(path, None if origin is None else origin.volume, dicom=dicom)
+        has_masks = origin is not None and origin.segmentation is not None
+        check_target(path, None if origin is None else origin.volume, dicom=dicom, has_masks=has_masks)
         _write_exchanged(shown, path, origin, DICOM_FORMS[dicom] if form == "dicom" else form)
     else:
         import_module(f"medviewer.io.report_{form}").write(path, shown, report_words(shown.language))
     return path
 
 
-def check_target(path: Path | str, volume: Volume | None, *, dicom: str = "sr") -> None:
-    """Refuse ahead of the work what `write_report` would refuse: raises WrongUsage, OutputNotWritten."""
+def check_target(path: Path | str, volume: Volume | None, *, dicom: str = "sr", has_masks: bool = False) -> None:
+    """Refuse ahead of the work what `write_report` would refuse: raises WrongUsage, OutputNotWritten.
+
+    `has_masks`: a DICOM SEG goes with the report; a scan without a study of its own has that of the SEG.
+    """
     if form_of(Path(path)) != "dicom":
         return
     if dicom not in DICOM_FORMS:
         raise WrongUsage(f"A .dcm holds no {dicom!r}.", f"Choose one of {', '.join(DICOM_FORMS)}.")
+    if volume is not None and has_masks:
+        return
     if volume is not None and volume.source.format == "dicom" and not all(volume.source.instance_uids or ("",)):
         raise OutputNotWritten(
             "The scan's files lack the identifiers (UIDs) that a DICOM report refers to.",
-            "Save the report as .pdf, .html, .docx, .json or .fhir.json instead.",
+            f"Save the report as .pdf, .html, .docx, .json or .fhir.json instead{_with_masks(volume)}.",
         )
     if volume is None or volume.source.format != "dicom":
         raise WrongUsage(
-            "A DICOM report belongs to a DICOM study, and this scan is none.", "Choose .pdf, .docx, .html or .json."
+            "A DICOM report belongs to a DICOM study, and this scan is none.",
+            f"Choose .pdf, .docx, .html or .json{_with_masks(volume)}.",
         )
+
+
+def _with_masks(volume: Volume | None) -> str:
+    """The other way out, for a scan whose masks a DICOM SEG can hold."""
+    return "" if volume is None or volume.affine is None else ", or save the masks as .dcm first and name them"
 
 
 def _write_exchanged(report: Report, path: Path, origin: Origin | None, form: str) -> None:
@@ -75,8 +87,10 @@ def _write_exchanged(report: Report, path: Path, origin: Origin | None, form: st
     options: dict[str, Any] = {}
     if form != "encapsulated":
         options["terms"] = {term.id: term for term in terminology()}
+    if form in ("sr", "encapsulated") and origin is not None:
+        options["segmentation"] = origin.segmentation
     if form == "sr" and origin is not None:
-        options |= {"segmentation": origin.segmentation, "predecessor": origin.predecessor}
+        options["predecessor"] = origin.predecessor
     writer = import_module(f"medviewer.io.report_{form}").write
     writer(path, report, report_words(report.language), None if origin is None else origin.volume, **options)
 

@@ -23,13 +23,15 @@ from medviewer.api.reports import Reviewed
 from .panel_desk import LANGUAGE, NAME, Desk
 from .panel_dialogs import ReasonDialog, SignDialog, ask_file, ask_sure
 from .panel_draft import resting_on
+from .panel_language import LanguageBar
 from .panel_page import ReportPage
 from .panel_parts import button, tr
+from .panel_prior import PriorBar
 from .panel_rows import SentenceRow, reasons_of
 from .panel_top import ReportTop
 
 _BAR_PX = 10
-_KEEP_AFTER_MS = 300  # after the last step
+_KEEP_AFTER_MS = 300  # after a step: then a session and the journal have it
 _FOLDER = "export_folder"
 
 
@@ -73,6 +75,8 @@ class ReportPanel(QWidget):
         page.conclude_wanted.connect(self._offer_findings)
         page.image_wanted.connect(self.add_image)
         page.image_removed.connect(self.desk.remove_image)
+        self.language = LanguageBar(self.desk)
+        self.prior = PriorBar(self.desk)
 
     def _make_bottom(self) -> None:
         self.sign_button = button(tr("Sign…"), "primary", tr("See what is open, then sign"), self.sign)
@@ -99,6 +103,8 @@ class ReportPanel(QWidget):
         head.setContentsMargins(0, 0, _BAR_PX, 4)
         head.addWidget(self.top)
         column.addLayout(head)
+        column.addWidget(self.language)
+        column.addWidget(self.prior)
         column.addWidget(area, 1)
         column.addLayout(_row(self.sign_button, self.export_button, self.copy_button))
 
@@ -108,7 +114,10 @@ class ReportPanel(QWidget):
         draft = self.desk.draft
         report = draft.reviewed.report if draft is not None and draft.reviewed is not None else None
         self.top.show_draft(draft)
-        self._keeping.start()
+        self.language.refresh()
+        self.prior.refresh()
+        if not self._keeping.isActive():  # the first step of several counts: a crash may take no more than that time
+            self._keeping.start()
         for item in (self.sign_button, self.export_button, self.copy_button):
             item.setVisible(report is not None)
         if draft is None or draft.reviewed is None or report is None:
@@ -283,8 +292,11 @@ class ReportPanel(QWidget):
     # -- the whole report -------------------------------------------------------------
     def sign(self) -> None:
         """Show what is open; sign where nothing blocks."""
-        reviewed = self.desk.reviewed
-        if reviewed is None:
+        draft, reviewed = self.desk.draft, self.desk.reviewed
+        if draft is None or reviewed is None:
+            return
+        if draft.is_stale:  # nobody signs numbers of masks that are no longer there
+            self.context.notify(tr("Masks were changed: measure again, then sign."), "warning")
             return
         dialog = SignDialog(reviewed, str(self.context.settings.get(NAME, "")), self)
         dialog.exec()
@@ -293,7 +305,7 @@ class ReportPanel(QWidget):
         dialog.deleteLater()
         if signed is not None:
             self.context.settings.set(NAME, name)
-            self.desk.step(lambda _: signed)
+            self.desk.replace(reviewed, signed)
         elif first:
             QTimer.singleShot(0, self, lambda: self.go_to(first))
 
@@ -321,13 +333,14 @@ class ReportPanel(QWidget):
 
     def export_to(self, path: Path) -> None:
         """Write the report of now; the ending says in which form."""
-        reviewed = self.desk.reviewed
-        if reviewed is None:
+        scan, reviewed = self.context.scene.active, self.desk.reviewed
+        if scan is None or reviewed is None:
             return
+        origin = reports.Origin(scan.volume)  # DICOM objects and FHIR name the study they belong to
 
         def work(progress: Progress) -> Path:
             progress.report(0.1, tr("Writing the report"))
-            return reports.write_report(reviewed, path)
+            return reports.write_report(reviewed, path, origin)
 
         title = tr("Saving {name}").format(name=path.name)
         self.context.run_job(work, self._exported, self._export_failed, title)

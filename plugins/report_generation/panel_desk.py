@@ -19,6 +19,7 @@ from medviewer.api import (
 )
 from medviewer.api.reports import DraftedReport, Finding, KeyImage, Moment, Reviewed
 
+from .language import shown_to_model
 from .panel_draft import PLUGIN, Draft, note_of, place_of, restored
 
 MODEL, NAME, LANGUAGE = "model", "report_name", "report_language"  # settings
@@ -83,7 +84,7 @@ class Desk:
         """Draft the report of the active scan. `ask`: look for structures that have no mask; `keep_answers`: only for
         those that were not asked for before."""
         scan, draft = self.scene.active, self.draft
-        if scan is None or draft is None or draft.work == "draft":
+        if scan is None or draft is None or draft.work == "draft" or draft.was_signed:
             return
         self.cancel(draft)
         request = self._request(draft, ask=ask, answers=draft.answers if keep_answers else ())
@@ -91,6 +92,7 @@ class Desk:
         turn = self._begin(draft, "draft")
 
         def work(progress: Progress) -> DraftedReport:
+            reports.warm_up()  # else the first edit would wait for the word lists
             result: DraftedReport = logic.run(volume, request, self._told(progress))
             return result
 
@@ -187,7 +189,7 @@ class Desk:
             tuple(scan.segments), draft.template, draft.language, settings.get("device", "auto"),
             indication=draft.indication, model_id=settings.get(MODEL, "") or None, ask=ask, answers=answers,
             accepted=frozenset(s.id for s in scan.segments) - draft.added, sides_confirmed=draft.sides_confirmed,
-            frame=scan.frame if scan.volume.kind == "cine" else None,
+            frame=scan.frame if scan.volume.kind == "cine" else None, prior_study=draft.study,
         )  # fmt: skip
 
     def _told(self, progress: Progress) -> Progress:
@@ -236,9 +238,22 @@ class Desk:
         except UserError as error:
             self.context.notify(str(error), "warning")
             return False
-        draft.reviewed = reports.check_again(scan.volume, after, scan.segments) if check else after
+        if check:
+            compares = draft.study is not None
+            after = reports.check_again(scan.volume, after, scan.segments, has_prior=compares)
+        draft.reviewed = after
         self.on_change()
         return True
+
+    def replace(self, seen: Reviewed, after: Reviewed) -> bool:
+        """Take over what a dialog made of the report as it was shown there; refused where it has changed since."""
+
+        def change(now: Reviewed) -> Reviewed:
+            if now is not seen:
+                raise UserError("The report changed meanwhile.", "Look at it again, then sign.")
+            return after
+
+        return self.step(change)
 
     def accept(self, finding_id: str) -> bool:
         """Accept one sentence."""
@@ -326,6 +341,8 @@ class Desk:
         if scan is None or reviewed is None:
             return
         finding = reviewed.finding(finding_id)
+        if not finding.evidence:  # of a model: the slice that it was shown
+            finding = finding.with_changes(evidence=shown_to_model(reviewed.report, finding, scan.volume))
         shown = self._show_segment(finding) | self._jump(finding, scan.volume)
         if not finding.evidence and scan.volume.kind == "image":
             shown = True  # the one image there is, is what it is about

@@ -16,7 +16,7 @@ PLUGIN = "report_generation"
 class Draft:
     """The report of one scan, and what it is made of. `masks`: those that its numbers rest on, by segment id.
     `added`: ids of segments that a draft added, and nobody accepted one by one. `waiting`: a draft that came while
-    another scan was shown."""
+    another scan was shown. `recovered`: id of the report that came back after a crash."""
 
     template: str = ""  # key; empty: chosen by the scan
     language: Language = "en"
@@ -33,7 +33,19 @@ class Draft:
     is_stale: bool = False  # masks changed since the numbers were measured
     problem: str = ""
     warnings: tuple[str, ...] = ()
+    prior: Any = None  # PriorWork: what it is compared with
     kept: Reviewed | None = None  # the one that a session would save
+    recovered: str = ""
+
+    @property
+    def study(self) -> Any:
+        """The study that it is compared with; None without one."""
+        return self.prior.study if self.prior is not None else None
+
+    @property
+    def is_recovered(self) -> bool:
+        """Whether the report that is shown came back after a crash."""
+        return self.reviewed is not None and self.reviewed.report.id == self.recovered
 
     @property
     def is_touched(self) -> bool:
@@ -43,21 +55,31 @@ class Draft:
         return bool(images) or any(entry.action not in ("seen", "numbers_changed") for entry in told)
 
     @property
+    def was_signed(self) -> bool:
+        """Whether a version of the report was signed: it is kept, and what follows is a version of it."""
+        return self.reviewed is not None and bool(self.reviewed.report.signatures or self.reviewed.earlier)
+
+    @property
     def is_open(self) -> bool:
         """Whether the report may be changed."""
         return self.reviewed is not None and self.reviewed.report.status == "draft"
 
 
 def restored(scan: Any) -> Draft | None:
-    """The report that a session kept with a scan (`Scene.scans`); None where it kept none. Raises InputRefused."""
+    """The report that a session or the journal of a crash kept with a scan (`Scene.scans`); None where neither did.
+    After a crash its masks may be newer than its numbers: they are measured again, unless the report compares with an
+    earlier study, which has to be loaded first. Raises InputRefused."""
     text = scan.notes.get(PLUGIN, "")
     if not text:
         return None
     kept = reports.kept_report(text, scan.volume)
     report = kept.reviewed.report
+    crashed = PLUGIN in scan.recovered_notes
+    compares = any(m.quantity.endswith(("_before", "_change")) for m in report.measurements)
     return Draft(
         kept.template, report.language, report.indication, kept.reviewed, kept.answers,
         {s.id: s.mask for s in scan.segments}, set(kept.added), kept.sides_confirmed, kept=kept.reviewed,
+        is_stale=crashed and not compares, recovered=report.id if crashed else "",
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QLabel, QVBoxLa
 
 from medviewer.api.reports import IMPRESSION, KeyImage, Report, Words
 
-from .panel_parts import TextField, button, label, remove, sign_button, tr
+from .panel_parts import TextField, button, label, literal, remove, sign_button, tr
 from .panel_rows import SentenceRow
 
 FIELDS = ("technique", "comparison")  # the indication is written at the top of the tab
@@ -96,6 +96,7 @@ class ReportPage(QWidget):
         self._can_change = True
         self._report: Report | None = None
         self._writing: TextField | None = None  # a new sentence or a field
+        self._writing_at = ("", "")  # its kind and key
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(6)
@@ -108,12 +109,15 @@ class ReportPage(QWidget):
 
     def clear(self) -> None:
         """No report."""
+        self._end_writing()
         self._fill([])
         self._report = None
 
     def show_report(self, report: Report, words: Words, active: Collection[str], notes: Sequence[str] = ()) -> None:
         """Follow the report. `active`: the sentences that rest on the selected segment. `notes`: what the model's
         answers and the templates give to note."""
+        if self._report is not None and self._report.id != report.id:
+            self._end_writing()  # what is being written belongs to another report, maybe of another patient
         can_change, self._report = report.status == "draft", report
         items = list(items_of(report, words, notes))
         if items != self._items or can_change != self._can_change:
@@ -144,7 +148,8 @@ class ReportPage(QWidget):
     def _fill(self, items: list[Item], *, anew: bool = False) -> None:
         """Lay the page out; what is still there is kept, and so is the keyboard's place. `anew`: only rows are kept."""
         focus = QApplication.focusWidget()
-        self._end_writing()
+        if self._writing is not None:
+            self._column.removeWidget(self._writing)
         for widget in (*self.rows.values(), *self._others.values()):
             self._column.removeWidget(widget)  # with takeAt, the row's height would be remembered for good
         for id_ in self.rows.keys() - {item.key for item in items if item.kind == "row"}:
@@ -159,6 +164,7 @@ class ReportPage(QWidget):
                 self._others[item] = widget
             self._column.addWidget(widget)
             widget.show()  # now, not with the next turn of the event loop: then the height is right at once
+        self._place_writing()
         if focus is not None and self.isAncestorOf(focus):
             focus.setFocus(Qt.FocusReason.OtherFocusReason)
 
@@ -200,7 +206,7 @@ class ReportPage(QWidget):
             plus = sign_button("+", tip, lambda: self.conclude_wanted.emit(plus))
             row.addWidget(plus)
         elif self._can_change and item.key in {section.key for section in self._report.sections}:
-            tip = tr("Write a sentence under “{title}”").format(title=item.text)
+            tip = literal(tr("Write a sentence under “{title}”").format(title=item.text))
             row.addWidget(sign_button("+", tip, lambda: self.write_sentence(item.key)))
         elif self._can_change and item.key in FIELDS:
             tip = tr("Change this text")
@@ -231,26 +237,38 @@ class ReportPage(QWidget):
     # -- writing ---------------------------------------------------------------------
     def write_sentence(self, heading: str) -> None:
         """Open a field at the end of a heading for a person's own sentence."""
-        last = [n for n, item in enumerate(self._items) if self._heading_at(n) == heading]
-        field = self._begin_writing("", tr("New sentence"), last[-1] + 1)
+        field = self._begin_writing("", tr("New sentence"), ("heading", heading))
         field.done.connect(lambda text: self.added.emit(heading, text) if text else None)
 
     def write_field(self, name: str) -> None:
         """Open a field for the technique or the comparison."""
-        place = next(n for n, item in enumerate(self._items) if item.kind == "field" and item.key == name)
-        text = getattr(self._report, name)
-        field = self._begin_writing(text, tr("Text"), place + 1)
+        field = self._begin_writing(getattr(self._report, name), tr("Text"), ("field", name))
         field.done.connect(lambda after: self.written.emit(name, after))
 
     def _heading_at(self, place: int) -> str:
         return next(item.key for item in reversed(self._items[: place + 1]) if item.kind == "heading")
 
-    def _begin_writing(self, text: str, name: str, place: int) -> TextField:
+    def _place_writing(self) -> None:
+        """What is being written stays while the report changes around it, as long as its place is there."""
+        if self._writing is None:
+            return
+        kind, key = self._writing_at
+        if kind == "field":
+            places = [n for n, item in enumerate(self._items) if item.kind == "field" and item.key == key]
+        else:
+            places = [n for n in range(len(self._items)) if self._heading_at(n) == key]
+        if not places or not self._can_change:
+            self._end_writing()
+            return
+        self._column.insertWidget(places[-1] + 1, self._writing)
+
+    def _begin_writing(self, text: str, name: str, at: tuple[str, str]) -> TextField:
         self._end_writing()
         field = self._writing = TextField(text, name)
+        self._writing_at = at
         field.done.connect(lambda _: self._end_writing())
         field.given_up.connect(self._end_writing)
-        self._column.insertWidget(place, field)
+        self._place_writing()
         field.edit.setFocus(Qt.FocusReason.OtherFocusReason)
         return field
 

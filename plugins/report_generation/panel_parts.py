@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape, unescape
 
-from PySide6.QtCore import QCoreApplication, QEvent, QSize, Qt, Signal
+from PySide6.QtCore import QCoreApplication, QEvent, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
@@ -51,7 +52,7 @@ def button(text: str, role: str, tip: str, pressed: Callable[[], object]) -> QPu
 def sign_button(sign: str, tip: str, pressed: Callable[[], object]) -> QPushButton:
     """A button of one character, named for those who do not see it."""
     result = button(sign, "quiet", tip, pressed)
-    result.setAccessibleName(tip)
+    result.setAccessibleName(unescape(tip.removeprefix("<qt>").removesuffix("</qt>")) if tip[:4] == "<qt>" else tip)
     result.setFixedSize(QSize(30, 26))
     return result
 
@@ -60,6 +61,11 @@ def breakable(text: str, longest: int = 24) -> str:
     """The text with places where a word without spaces may break, so that no line is wider than the panel."""
     words = text.split(" ")
     return " ".join(w if len(w) <= longest else "\u200b".join(w[i : i + 8] for i in range(0, len(w), 8)) for w in words)
+
+
+def literal(text: str) -> str:
+    """For a tool tip, which Qt would read as markup where it looks like it: a title may come from a file."""
+    return f"<qt>{escape(text)}</qt>" if "<" in text else text
 
 
 def remove(widget: QWidget) -> None:
@@ -111,7 +117,21 @@ class _Text(QPlainTextEdit):
 
     def _fit(self) -> None:
         lines = max(int(self.document().size().height()), _LEAST_LINES)
-        self.setFixedHeight(min(lines, _MOST_LINES) * self.fontMetrics().lineSpacing() + 24)
+        frame = self.height() - self.viewport().height() + 2 * int(self.document().documentMargin())
+        height = min(lines, _MOST_LINES) * self.fontMetrics().lineSpacing() + max(min(frame, 48), 24)
+        if height != self.height():
+            self.setFixedHeight(height)
+            QTimer.singleShot(0, self, self._make_room)
+
+    def _make_room(self) -> None:
+        """What it stands in may have been laid out for fewer lines: its buttons would lie over the last one."""
+        parent = self.parentWidget()
+        while parent is not None:
+            layout = parent.layout()
+            if layout is not None:
+                layout.invalidate()
+            parent.updateGeometry()
+            parent = parent.parentWidget()
 
 
 class TextField(QWidget):

@@ -10,7 +10,7 @@ from medviewer.api.reports import Report
 
 from .panel_dialogs import status_text
 from .panel_draft import Draft
-from .panel_parts import breakable, button, label, set_property, tr
+from .panel_parts import breakable, button, label, literal, set_property, tr
 
 IN_DOUBT = "in doubt"
 
@@ -35,7 +35,7 @@ class ReportTop(QWidget):
         self.indication.editingFinished.connect(lambda: self.indication_written.emit(self.indication.text()))
         self._make_buttons()
         self.progress, self.problem = label("", "muted"), label("", "warn")
-        self.state, self.sides = label("", "muted"), label("", "warn")
+        self.state, self.sides, self.recovered = label("", "muted"), label("", "warn"), label("", "warn")
         self._arrange()
 
     def _make_choice(self) -> None:
@@ -74,7 +74,7 @@ class ReportTop(QWidget):
         column.addWidget(self.template)
         column.addLayout(choice)
         for item in (self.buttons["draft"], self.progress, self.buttons["stop"], self.problem,
-                     self.state, self.sides):  # fmt: skip
+                     self.recovered, self.state, self.sides):  # fmt: skip
             column.addWidget(item)
         for name in ("renew", "confirm_sides", "accept_measured", "reopen"):
             column.addWidget(self.buttons[name], 0, Qt.AlignmentFlag.AlignLeft)
@@ -99,15 +99,16 @@ class ReportTop(QWidget):
             for title, key in entries:
                 self.template.addItem(title, key)
         self.template.setCurrentIndex(max(self.template.findData(draft.template if draft else ""), 0))
-        self.template.setToolTip(self.template.currentText())
+        self.template.setToolTip(literal(self.template.currentText()))
         self.language.setCurrentIndex(self.language.findData(language))
 
     def _show_buttons(self, draft: Draft | None, report: Report | None) -> None:
         working = draft is not None and draft.work == "draft"
         is_open = draft is not None and draft.is_open
         free = draft is not None and not working and (is_open or report is None)
-        for item in (self.template, self.language, self.indication, self.buttons["draft"]):
-            item.setEnabled(free)
+        self.indication.setEnabled(free)
+        for item in (self.template, self.language, self.buttons["draft"]):  # a new draft would lose what was signed
+            item.setEnabled(free and not (draft is not None and draft.was_signed))
         start = self.buttons["draft"]
         start.setText(tr("Draft again") if report is not None else tr("Draft report"))  # type: ignore[attr-defined]
         set_property(start, "role", "" if report is not None else "primary")
@@ -128,6 +129,8 @@ class ReportTop(QWidget):
             _say(self.progress, tr("Measuring again…") if draft is not None and draft.work == "renew" else "")
         _say(self.problem, draft.problem if draft is not None else "")
         _say(self.state, state_text(draft))
+        again = tr("Recovered after the program ended unexpectedly: look it over before you go on.")
+        _say(self.recovered, again if draft is not None and draft.is_recovered else "")
         told = tr("Left and right may be flipped in this file, or situs inversus: compare with the source. "
                   "Sentences with a side were left out.")  # fmt: skip
         _say(self.sides, told if _is_doubtful(report) else "")

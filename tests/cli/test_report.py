@@ -97,6 +97,24 @@ def test_masks_that_are_there_are_measured_and_not_asked_for(run: Any, scan: Pat
     assert "volume 0.22 ml." in ran.out
 
 
+@pytest.mark.filterwarnings("ignore")  # pydicom warns of what a converted scan does not know
+def test_with_masks_saved_as_dicom_a_converted_scan_has_a_dicom_report(run: Any, scan: Path, tmp_path: Path) -> None:
+    import nibabel
+    import pydicom
+
+    image = nibabel.load(scan)
+    mask = (np.asarray(image.dataobj) == 900).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(mask, image.affine), tmp_path / "liver.nii.gz")
+    out, masks = tmp_path / "r.dcm", tmp_path / "masks.dcm"
+    words = ("report", scan, "--template", "general", "--masks", tmp_path / "liver.nii.gz", "--out", out)
+    refused = run(*words)
+    assert refused.status != 0
+    assert "save the masks as .dcm first" in refused.err
+    ran = run(*words, "--save-masks", masks)
+    assert ran.status == 0, ran.err
+    assert pydicom.dcmread(out).StudyInstanceUID == pydicom.dcmread(masks).StudyInstanceUID
+
+
 def test_the_help_names_every_ending() -> None:
     assert set(OUT_ENDINGS) == set(SUFFIXES)
 

@@ -45,6 +45,18 @@ class ReportLogic:
             drafted = replace(drafted, report=change(drafted.report))
         return drafted
 
+    def describe(self, *values: Any) -> Any:
+        return self._real.describe(*values)
+
+    def prior_masks(self, *values: Any) -> Any:
+        return self._real.prior_masks(*values)
+
+    def compare(self, *values: Any) -> Any:
+        return self._real.compare(*values)
+
+    def compare_again(self, *values: Any) -> Any:
+        return self._real.compare_again(*values)
+
     def redraft(self, *values: Any) -> Any:
         self.redrafts += 1
         return self._real.redraft(*values)

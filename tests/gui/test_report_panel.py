@@ -42,7 +42,7 @@ def test_another_language_asks_the_model_nothing(qtbot, drafted, whole_model) ->
 
 
 def test_clicking_a_sentence_jumps_selects_highlights_and_marks_it_seen(qtbot, report_window, drafted) -> None:
-    scene, row = report_window.scene, row_of(drafted, "Left kidney: volume")
+    scene, row = report_window.scene, row_of(drafted, "Left kidney: length")
     before = scene.active.cursor
     drafted.area.ensureWidgetVisible(row)
     qtbot.mouseClick(row, Qt.MouseButton.LeftButton, pos=QPoint(20, row.height() - 10))
@@ -74,7 +74,7 @@ def test_selecting_a_segment_marks_its_sentences(report_window, drafted) -> None
 
 
 def test_accept_edit_and_reject_by_keys(qtbot, drafted) -> None:
-    volume, length = row_of(drafted, "Spleen: volume"), row_of(drafted, "Spleen: length")
+    volume, length = row_of(drafted, "Spleen: volume"), row_of(drafted, "Spleen: median")
     press(qtbot, volume, Qt.Key.Key_A)
     assert volume.state.text().startswith("✓ Accepted")
     press(qtbot, length, Qt.Key.Key_Delete)
@@ -112,7 +112,7 @@ def test_control_enter_in_a_sentence_accepts_no_preview(qtbot, report_window, dr
 
 
 def test_a_sentence_being_written_survives_a_step_on_another(qtbot, drafted) -> None:
-    row = row_of(drafted, "Spleen: length")
+    row = row_of(drafted, "Spleen: median")
     row.begin_edit()
     row.editor.edit.setPlainText("half written")
     drafted.desk.accept(row_of(drafted, "Spleen: volume").finding.id)
@@ -177,7 +177,7 @@ def test_a_step_taken_while_the_numbers_are_renewed_is_not_lost(qtbot, report_wi
     mask = spleen.mask.copy()
     mask[:, :, 25] = True
     report_window.scene.refine_segment(spleen.changed(mask=mask))
-    kidney = row_of(drafted, "Left kidney: volume").finding.id
+    kidney = row_of(drafted, "Left kidney: length").finding.id
     assert drafted.desk.accept(kidney)
     idle(qtbot, drafted)
     assert drafted.desk.reviewed.finding(kidney).state == "accepted"
@@ -263,3 +263,5 @@ def test_the_indication_goes_into_the_report(qtbot, report_panel) -> None:
     report_panel.top.indication.setText("Pain for a week")
     report_panel.top.indication.editingFinished.emit()
     assert report_panel.desk.reviewed.report.indication == "Pain for a week"
+
+

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from clipping import clipped
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication, QLabel
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 from report_panel_kit import ReportHost, abdomen, add_model_sentence, draft, idle, row_of, sign_dialog
 
 from medviewer.core.report.document import Evidence
@@ -178,7 +178,7 @@ def test_no_text_of_the_report_is_cut(qtbot, make_window, whole_model, report_lo
     draft(qtbot, report_panel)
     report_panel.desk.accept(row_of(report_panel, "Spleen: volume").finding.id)
     report_panel.desk.conclude(row_of(report_panel, "Spleen: volume").finding.id)
-    row_of(report_panel, "Spleen: length").begin_edit()
+    row_of(report_panel, "Spleen: median").begin_edit()
     report_panel.add_image()
     assert clipped(window) == []
     dialog = sign_dialog(report_panel)
@@ -253,3 +253,118 @@ def test_a_damaged_report_of_a_session_is_told_and_the_rest_works(qtbot, report_
     assert any("damaged" in w.text() for w in report_window.findChildren(QLabel) if w.isVisible())
     draft(qtbot, report_panel)
     assert report_panel.desk.reviewed is not None
+
+
+def test_each_step_on_a_report_is_in_the_journal_within_a_second(qtbot, report_window, drafted) -> None:
+    scan, told = report_window.scene.active, []
+    drafted.desk.keep()
+    drafted._keeping.stop()
+    report_window.scene.note_kept.connect(told.append)
+    first, second = list(drafted.page.rows.values())[:2]
+    drafted.desk.accept(first.finding.id)
+    assert 0 <= drafted._keeping.remainingTime() <= 1000
+    left = drafted._keeping.remainingTime()
+    drafted.desk.accept(second.finding.id)
+    assert told or drafted._keeping.remainingTime() <= left  # steps in a row do not put it off
+    qtbot.waitUntil(lambda: bool(told), timeout=5000)
+    assert "accepted" in scan.notes["report_generation"]
+
+
+def test_a_report_that_survived_a_crash_is_shown_marked_and_measured_again(
+    qtbot, report_window, drafted, report_logic
+) -> None:
+    """Its masks may be newer than its numbers: they are written to the journal at once, the report a moment later."""
+    from medviewer.core.scene import Scene
+    from medviewer.services.sessions import state_of
+
+    row = row_of(drafted, "Spleen: volume")
+    drafted.desk.accept(row.finding.id)
+    (state,) = state_of(report_window.scene).scans
+    other = Scene()
+    scan = other.add_volume(abdomen())
+    scan.notes, scan.recovered_notes = dict(state.notes), frozenset({"report_generation"})
+    for segment in state.segments:
+        other.add_segment(segment)
+    report_window.scene.adopt(other)
+    idle(qtbot, drafted)
+    assert report_logic.redrafts == 1
+    assert drafted.desk.reviewed.finding(row.finding.id).state == "accepted"
+    assert "Recovered" in drafted.top.recovered.text()
+    assert drafted.top.recovered.isVisibleTo(drafted.top)
+
+
+def test_what_is_being_written_stays_while_the_report_changes_around_it(drafted) -> None:
+    heading = next(s.key for s in drafted.desk.reviewed.report.sections if s.findings)
+    drafted.page.write_sentence(heading)
+    drafted.page._writing.edit.setPlainText("A sentence on its way")
+    drafted.desk.add(heading, "Another sentence.")  # as renewed numbers do, it changes what the page holds
+    assert drafted.page._writing is not None
+    drafted.page._writing._save()
+    assert "A sentence on its way" in [f.text for f in drafted.desk.reviewed.report.findings]
+    assert drafted.page._writing is None
+
+
+def test_what_is_being_written_never_gets_into_the_report_of_another_scan(drafted) -> None:
+    report = drafted.desk.reviewed.report
+    heading = report.sections[0].key
+    drafted.page.write_sentence(heading)
+    from medviewer.api import reports
+
+    other = report.with_changes(id="of another scan")
+    drafted.page.show_report(other, reports.report_words("en"), ())
+    assert drafted.page._writing is None
+
+
+def test_numbers_of_masks_that_are_gone_cannot_be_signed(drafted, monkeypatch) -> None:
+    opened: list[object] = []
+    monkeypatch.setitem(type(drafted).sign.__globals__, "SignDialog", lambda *a: opened.append(a))
+    drafted.desk.draft.is_stale = True
+    drafted.sign()
+    assert opened == []
+    drafted.desk.draft.is_stale = False
+
+
+def test_a_report_that_changed_while_the_page_of_signing_was_shown_is_not_signed(drafted) -> None:
+    seen = drafted.desk.reviewed
+    signed = seen.with_report(seen.report.with_changes(status="preliminary"))
+    drafted.desk.accept_measured()
+    after = drafted.desk.reviewed
+    assert not drafted.desk.replace(seen, signed)
+    assert drafted.desk.reviewed is after
+    assert drafted.desk.replace(after, signed)
+
+
+def test_a_new_draft_never_replaces_a_report_that_was_signed(drafted, monkeypatch) -> None:
+    drafted.desk.accept_measured()
+    dialog = sign_dialog(drafted)
+    dialog.name.setText("Dr. A. Reader")
+    dialog.sign.click()
+    drafted.desk.step(lambda _: dialog.signed)
+    dialog.deleteLater()
+    monkeypatch.setitem(type(drafted).reopen.__globals__, "ask_sure", lambda *_: True)
+    drafted.reopen()
+    assert not drafted.top.buttons["draft"].isEnabled()
+    assert drafted.top.indication.isEnabled()
+    kept = drafted.desk.reviewed
+    drafted.draft()
+    assert drafted.desk.reviewed is kept
+    assert kept.earlier
+    assert not drafted.desk.draft.work
+
+
+def test_titles_of_files_are_no_markup_in_tool_tips(report_panel) -> None:
+    literal = report_panel.page._heading.__globals__["literal"]
+    assert literal("<b>bold</b>") == "<qt>&lt;b&gt;bold&lt;/b&gt;</qt>"
+    assert literal("A and B") == "A and B"
+
+
+def test_a_field_that_grows_pushes_its_buttons_down(qtbot, drafted) -> None:
+    row = next(iter(drafted.page.rows.values()))
+    row.begin_edit()
+    row.editor.edit.setPlainText("A sentence that goes on for several lines of this narrow panel. " * 6)
+    qtbot.wait(100)
+    field = row.editor
+    buttons = [b for b in field.findChildren(QPushButton) if b.isVisible()]
+    assert all(b.y() >= field.edit.geometry().bottom() for b in buttons)
+    assert row.geometry().height() >= field.geometry().bottom()
+    row.end_edit()

@@ -9,11 +9,12 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from report_dicom_kit import EVIL, report_on, scan_in, signed, term_map, words_of
+from report_dicom_kit import EVIL, report_on, scan_in, signed, term_map, with_pictures, words_of
 from report_kit import model_sentence, with_sentence
 
 from medviewer.io import report_fhir
@@ -37,7 +38,9 @@ def test_they_find_no_error_and_do_find_what_is_planted(tmp_path: Path) -> None:
     odd = with_sentence(report_on(scan, "de"), model_sentence(EVIL))
     good = tmp_path / "good"
     good.mkdir()
-    for number, report in enumerate((report_on(scan), odd, signed(report_on(scan), "preliminary", "final").report)):
+    pictures = with_pictures(report_on(scan), scan)
+    named = pictures.with_changes(identity=replace(pictures.identity, name="Yamada^Tarou=山田^太郎=やまだ^たろう"))
+    for number, report in enumerate((pictures, odd, named, signed(pictures, "preliminary", "final").report)):
         path = good / f"{number}.fhir.json"
         report_fhir.write(path, report, words_of(report.language), scan, terms=term_map())
     assert said(good) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pydicom
 import pytest
 from orthanc_server import orthanc
-from report_dicom_kit import report_on, scan_in, segments, signed, term_map, words_of
+from report_dicom_kit import report_on, scan_in, segments, signed, term_map, with_pictures, words_of
 
 from medviewer.io import report_encapsulated, report_sr
 from medviewer.services.save_data import save_segments
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 def test_a_pacs_files_report_and_masks_under_the_study_of_the_scan(tmp_path: Path) -> None:
     scan = scan_in(tmp_path)
-    report, words = signed(report_on(scan), "preliminary", "final").report, words_of("en")
+    report, words = signed(with_pictures(report_on(scan), scan), "preliminary", "final").report, words_of("en")
     save_segments(tmp_path / "masks.dcm", scan, segments())
     seg, sr, pdf = (tmp_path / f"{name}.dcm" for name in ("masks", "sr", "pdf"))
     report_sr.write(sr, report, words, scan, terms=term_map(), segmentation=seg)

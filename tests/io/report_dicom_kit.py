@@ -16,12 +16,12 @@ import pytest
 from dicom_factory import Edit, Series
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core" / "report"))
-from report_kit import DEFAULT, NOW, full_report, measured, segment, terms, words_of
+from report_kit import DEFAULT, NOW, full_report, measured, png, segment, terms, words_of
 
 from medviewer.core.report import signing
 from medviewer.core.report.audit import Reviewed
 from medviewer.core.report.checklist import identity_line
-from medviewer.core.report.document import Language, Measurement, Report, Status
+from medviewer.core.report.document import KeyImage, Language, Measurement, Report, Status
 from medviewer.core.segmentation import Segment
 from medviewer.core.terminology import Term
 from medviewer.core.volume import Volume
@@ -66,6 +66,13 @@ def report_on(scan: Volume, language: Language = "en", *more: Measurement, **cha
     """Liver and both kidneys, measured, with a sentence by hand."""
     values: dict[str, Any] = {"volume": scan, "segments": segments(), "measurements": measurements(*more)} | changes
     return full_report(language, **values)
+
+
+def with_pictures(report: Report, scan: Volume) -> Report:
+    """Two key images: the first sentence's own, through image 12 of the scan, and a view across the slices."""
+    first = report.findings[0].id
+    native = KeyImage(png(), "Left kidney, axial", (first,), scan.source.instance_uids[11])
+    return report.with_changes(key_images=(native, KeyImage(png((30, 20)), "Left kidney, coronal", (first,))))
 
 
 def signed(report: Report, *statuses: Status) -> Reviewed:
@@ -128,5 +135,5 @@ def code(one: Any) -> tuple[str, str]:
 __all__ = [
     "DEFAULT", "EVIL", "HEBREW", "IDS", "LONG", "NOW", "code", "dciodvfy_errors", "items", "measured", "measurements",
     "named", "need", "report_on", "scan_in", "segment", "segments", "signed", "sr_written", "term_map", "texts",
-    "words_of",
+    "with_pictures", "words_of",
 ]  # fmt: skip

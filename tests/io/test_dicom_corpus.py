@@ -76,8 +76,8 @@ CHARSETS = sorted((CORPUS.parent / "charset_files").glob("*.dcm"))
 
 @pytest.mark.parametrize("path", CHARSETS, ids=lambda path: path.stem)
 def test_names_in_every_character_set(path: Path) -> None:
-    """The first component group of the name, as pydicom decodes it."""
+    """All component groups of the name, as pydicom decodes them."""
     name = pydicom.dcmread(path).get("PatientName")
-    first = next((group for group in str(name or "").split("=") if group.strip("^ ")), "")
-    expected = ", ".join(part.strip() for part in first.split("^") if part.strip())
+    groups = (g.split("^") for g in str(name or "").split("=") if g.strip("^ "))
+    expected = " = ".join(", ".join(part.strip() for part in group if part.strip()) for group in groups)
     assert (read_header(path).get("PatientName") or "") == expected

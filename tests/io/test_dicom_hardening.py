@@ -232,7 +232,7 @@ def test_repeated_elements_are_told_and_private_ones_do_not_matter(tmp_path: Pat
         ("ISO_IR 999", b"M\xfcller^Anna", "M"),
         ("ISO_IR 192", b"M\xfcller^Anna", "M"),  # Latin-1 called UTF-8
         ("ISO_IR 100", b"M\xfcller^Anna", "M\u00fcller, Anna"),
-        ("", b"Doe^Jane=A^B=C^D=E^F", "Doe, Jane"),
+        ("", b"Doe^Jane=A^B=C^D=E^F", "Doe, Jane = A, B = C, D = E, F"),
         ("ISO_IR 100", b"^^^^", ""),
         ("\\\\\\ISO 2022 IR 87", b"\x1b$B\x1b", ""),
     ],

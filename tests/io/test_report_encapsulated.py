@@ -10,7 +10,7 @@ from typing import Any
 import pydicom
 import pypdf
 import pytest
-from report_dicom_kit import EVIL, LONG, dciodvfy_errors, need, report_on, scan_in, signed, words_of
+from report_dicom_kit import EVIL, HEBREW, LONG, dciodvfy_errors, need, report_on, scan_in, signed, words_of
 from report_kit import model_sentence, with_sentence
 
 from medviewer.core.errors import OutputNotWritten
@@ -19,11 +19,6 @@ from medviewer.core.volume import Source, Volume
 from medviewer.io import report_encapsulated, report_pdf
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # pydicom warns of the odd sources made here
-
-
-@pytest.fixture(scope="module")
-def scan(tmp_path_factory: pytest.TempPathFactory) -> Volume:
-    return scan_in(tmp_path_factory.mktemp("pdf"))
 
 
 def written(report: Report, scan: Volume, folder: Path) -> Any:
@@ -104,7 +99,7 @@ def test_patients_keep_their_names(tmp_path: Path, name: str) -> None:
     assert "KI-gestützter Entwurf, nicht geprüft" in found.DocumentTitle
 
 
-@pytest.mark.parametrize("text", [EVIL, LONG], ids=["evil", "long"])
+@pytest.mark.parametrize("text", [EVIL, HEBREW, LONG], ids=["evil", "hebrew", "long"])
 def test_odd_texts_do_no_harm(scan: Volume, tmp_path: Path, text: str) -> None:
     report = with_sentence(report_on(scan), model_sentence(text))
     report = report.with_changes(facts={**report.facts, "examination": text})

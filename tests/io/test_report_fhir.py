@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import copy
-import json
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,72 +18,32 @@ from report_dicom_kit import (
     NOW,
     measured,
     report_on,
-    scan_in,
     segment,
     signed,
-    term_map,
+    with_pictures,
     words_of,
 )
-from report_kit import draft, full_report, model_sentence, with_sentence
+from report_fhir_kit import elements, kinds, labels, strings, written
+from report_kit import full_report, model_sentence, with_sentence
 
 from medviewer.core.errors import OutputNotWritten
 from medviewer.core.report import signing
 from medviewer.core.report.audit import Reviewed
-from medviewer.core.report.document import Evidence, Identity, Mark, Report, Signature
+from medviewer.core.report.document import Evidence, Identity, KeyImage, Mark, Signature
 from medviewer.core.volume import Volume
-from medviewer.io import report_fhir, report_text
+from medviewer.io import report_text
 from medviewer.io.report_dicom import harmless
-from medviewer.io.report_fhir_check import defects
+from medviewer.io.report_fhir_names import human_names
 from medviewer.io.report_fhir_values import date_of, filled, instant_of, oid_of
 
-Found = dict[str, list[dict[str, Any]]]
 STRINGS = re.compile(r"[ \r\n\t\S]+")  # https://hl7.org/fhir/R4/datatypes.html#string
 IDS_OF_R4 = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
-@pytest.fixture(scope="module")
-def scan(tmp_path_factory: pytest.TempPathFactory) -> Volume:
-    return scan_in(tmp_path_factory.mktemp("fhir"))
-
-
-def written(report: Report, folder: Path, scan: Volume | None = None, **options: Any) -> dict[str, Any]:
-    path = folder / "report.fhir.json"
-    report_fhir.write(path, report, words_of(report.language), scan, terms=term_map(), **options)
-    assert [p.name for p in folder.iterdir()] == [path.name]
-    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return found
-
-
-def kinds(bundle: dict[str, Any]) -> Found:
-    found: Found = {}
-    for entry in bundle["entry"]:
-        found.setdefault(entry["resource"]["resourceType"], []).append(entry["resource"])
-    return found
-
-
-def elements(value: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(value, dict):
-        yield value
-        for one in value.values():
-            yield from elements(one)
-    elif isinstance(value, list):
-        for one in value:
-            yield from elements(one)
-
-
-def strings(value: Any) -> Iterator[str]:
-    for element in elements(value):
-        yield from (one for one in element.values() if isinstance(one, str))
-        yield from (one for some in element.values() if isinstance(some, list) for one in some if isinstance(one, str))
-
-
-def labels(resource: dict[str, Any]) -> list[str]:
-    return [one["code"] for one in resource.get("meta", {}).get("security", [])]
-
-
 # -- structure -------------------------------------------------------------------------------
 def test_it_is_a_collection_whose_references_all_resolve(scan: Volume, tmp_path: Path) -> None:
-    bundle = written(signed(report_on(scan), "preliminary", "final").report, tmp_path, scan)
+    report = signed(with_pictures(report_on(scan), scan), "preliminary", "final").report
+    bundle = written(report, tmp_path, scan)
     assert (bundle["resourceType"], bundle["type"]) == ("Bundle", "collection")
     known = {entry["fullUrl"]: entry["resource"]["resourceType"] for entry in bundle["entry"]}
     assert len(known) == len(bundle["entry"])
@@ -95,8 +52,8 @@ def test_it_is_a_collection_whose_references_all_resolve(scan: Volume, tmp_path:
     assert all(known[one["reference"]] == one["type"] for one in references)
     assert all(IDS_OF_R4.fullmatch(one["resource"]["id"]) for one in bundle["entry"])
     assert {kind: len(found) for kind, found in kinds(bundle).items()} == {
-        "DiagnosticReport": 1, "Patient": 1, "Practitioner": 1, "ImagingStudy": 1, "Device": 2, "Observation": 12,
-        "Provenance": 1,
+        "DiagnosticReport": 1, "Patient": 1, "Practitioner": 1, "ImagingStudy": 1, "Device": 2, "Provenance": 1,
+        "Observation": 5 + len(report.findings), "Media": 2,
     }  # fmt: skip
 
 
@@ -170,6 +127,32 @@ def test_the_whole_report_stands_beside_it_as_text(scan: Volume, tmp_path: Path)
     div = ElementTree.fromstring(found["text"]["div"])
     assert div.tag == "{http://www.w3.org/1999/xhtml}div"
     assert {child.tag for child in div} == {"{http://www.w3.org/1999/xhtml}p"}
+
+
+def test_the_key_images_themselves_are_in_it(scan: Volume, tmp_path: Path) -> None:
+    report = with_pictures(report_on(scan), scan)
+    bundle = written(report, tmp_path, scan)
+    found, by_url = kinds(bundle), {entry["fullUrl"]: entry["resource"] for entry in bundle["entry"]}
+    told = found["DiagnosticReport"][0]["media"]
+    assert [one["comment"] for one in told] == ["Image 1: Left kidney, axial", "Image 2: Left kidney, coronal"]
+    media = [by_url[one["link"]["reference"]] for one in told]
+    assert [base64.b64decode(one["content"]["data"]) for one in media] == [image.png for image in report.key_images]
+    assert [(one["width"], one["height"]) for one in media] == [(60, 40), (30, 20)]
+    assert {(one["status"], one["content"]["contentType"], *labels(one)) for one in media} == {
+        ("completed", "image/png", "AIAST")
+    }
+    shown = {"type": {"text": "DICOM image shown"}, "system": "urn:dicom:uid"}
+    assert media[0]["identifier"] == [{**shown, "value": f"urn:oid:{scan.source.instance_uids[11]}"}]
+    assert "identifier" not in media[1]
+    first = next(one for one in found["Observation"] if one.get("valueString") == report.findings[0].text)
+    assert [r["type"] for r in first["derivedFrom"]][-2:] == ["Media", "Media"]
+
+
+def test_a_key_image_that_is_no_picture_is_refused(scan: Volume, tmp_path: Path) -> None:
+    report = report_on(scan).with_changes(key_images=(KeyImage(b"<svg onload=x>", "x"),))
+    with pytest.raises(OutputNotWritten, match="no PNG"):
+        written(report, tmp_path, scan)
+    assert list(tmp_path.iterdir()) == []
 
 
 # -- status and label ------------------------------------------------------------------------
@@ -264,6 +247,27 @@ def test_a_scan_without_dicom_and_without_a_name_is_written(tmp_path: Path) -> N
     assert [one["deviceName"][0]["name"] for one in found["Device"]] == ["medviewer"]
 
 
+def test_every_group_of_a_name_has_its_own_entry() -> None:
+    """clinical.md 10: also the ideographs."""
+    raw, shown = "Yamada^Tarou=山田^太郎=やまだ^たろう", "Yamada, Tarou = 山田, 太郎 = やまだ, たろう"
+    for name in (raw, shown):
+        found = human_names(name)
+        assert [one["extension"][0]["valueCode"] for one in found] == ["ABC", "IDE", "SYL"]
+        assert [(one["text"], one["family"], one["given"]) for one in found] == [
+            ("Yamada, Tarou", "Yamada", ["Tarou"]),
+            ("山田, 太郎", "山田", ["太郎"]),
+            ("やまだ, たろう", "やまだ", ["たろう"]),
+        ]
+    assert human_names("Doe^Jane^Ann Mary^Dr.^MD") == [
+        {"text": "Doe, Jane, Ann Mary, Dr., MD", "family": "Doe", "given": ["Jane", "Ann", "Mary"], "prefix": ["Dr."],
+         "suffix": ["MD"]}
+    ]  # fmt: skip
+    assert human_names("=山田^太郎") == [{"text": "山田, 太郎", "family": "山田", "given": ["太郎"]}]
+    assert human_names("Jane Doe") == [{"text": "Jane Doe"}]
+    assert human_names("a=b=c=d") == [{"text": "a = b = c = d"}]
+    assert human_names("^^=") == human_names("") == []
+
+
 @pytest.mark.parametrize(
     "text", [EVIL, HEBREW, LONG, "\ud800 half", "\x00", "</div><script>"], ids=lambda text: text[:8]
 )
@@ -314,69 +318,3 @@ def test_small_values_are_what_fhir_allows() -> None:
     assert oid_of("1.2.840.1") == "urn:oid:1.2.840.1"
     assert [oid_of(text) for text in ("", "1..2", "01.2", "1.2 ", "a")] == [""] * 5
     assert filled(a=0, b="", c=[], d=None, e={}, f=False, g_=1) == {"a": 0, "f": False, "g": 1}
-
-
-# -- checks ----------------------------------------------------------------------------------
-def _of(bundle: dict[str, Any], kind: str) -> dict[str, Any]:
-    return kinds(bundle)[kind][0]
-
-
-def _value(bundle: dict[str, Any]) -> None:
-    next(one for one in kinds(bundle)["Observation"] if "valueQuantity" in one)["valueQuantity"]["value"] += 1
-
-
-def _unit(bundle: dict[str, Any]) -> None:
-    next(one for one in kinds(bundle)["Observation"] if "valueQuantity" in one)["valueQuantity"]["code"] = "kg"
-
-
-def _sentence(bundle: dict[str, Any]) -> None:
-    next(one for one in kinds(bundle)["Observation"] if "valueString" in one)["valueString"] += "!"
-
-
-SPOILERS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "value": _value,
-    "unit": _unit,
-    "sentence": _sentence,
-    "status": lambda b: _of(b, "DiagnosticReport").update(status="ai-draft"),
-    "observation": lambda b: _of(b, "Observation").pop("status"),
-    "final": lambda b: _of(b, "DiagnosticReport").update(status="final"),
-    "label": lambda b: _of(b, "DiagnosticReport").pop("meta"),
-    "code": lambda b: _of(b, "DiagnosticReport").pop("code"),
-    "reference": lambda b: _of(b, "Observation")["subject"].update(reference="urn:uuid:1"),
-    "kind": lambda b: _of(b, "Observation")["subject"].update(type="Group"),
-    "empty": lambda b: _of(b, "Patient").update(name=[]),
-    "control": lambda b: _of(b, "Patient").update(gender="f\x01"),
-    "twice": lambda b: b["entry"].append(b["entry"][0]),
-    "agent": lambda b: _of(b, "Provenance").pop("agent"),
-    "other": lambda b: _of(b, "Patient").update(resourceType="Person"),
-    "person": lambda b: _of(b, "DiagnosticReport").update(resultsInterpreter=[{"display": "Dr. B"}]),
-    "nothing": lambda b: b["entry"].pop(0),
-    "type": lambda b: b.update(type="transaction"),
-}
-
-
-@pytest.mark.parametrize("name", SPOILERS)
-def test_the_check_finds_every_defect(name: str) -> None:
-    report = draft()
-    bundle = report_fhir.bundle(report, words_of("en"), terms=term_map())
-    assert defects(bundle, report) == []
-    spoilt = copy.deepcopy(bundle)
-    SPOILERS[name](spoilt)
-    assert defects(spoilt, report) != []
-
-
-def test_an_older_file_stays_where_the_check_finds_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "report.fhir.json").write_bytes(b"older")
-    monkeypatch.setattr(report_fhir, "defects", lambda bundle, report: ["something is wrong"])
-    with pytest.raises(OutputNotWritten, match="something is wrong"):
-        written(full_report(), tmp_path)
-    assert (tmp_path / "report.fhir.json").read_bytes() == b"older"
-    assert [p.name for p in tmp_path.iterdir()] == ["report.fhir.json"]
-
-
-def test_fhir_resources_takes_every_resource(scan: Volume, tmp_path: Path) -> None:
-    """R4B: the resources that are used have the same fields in R4."""
-    module = pytest.importorskip("fhir.resources.R4B.bundle", reason="fhir.resources (PyPI) is not installed")
-    for report in (report_on(scan), report_on(scan, "de"), signed(report_on(scan), "preliminary", "final").report):
-        bundle = written(report, tmp_path, scan)
-        assert module.Bundle.model_validate(bundle).entry[0].resource.status == bundle["entry"][0]["resource"]["status"]

@@ -191,6 +191,52 @@ def test_text_lines_do_not_start_like_a_formula(tmp_path: Path) -> None:
     assert not [line for line in lines if re.match(r"[=+@\-]\w", line)]
 
 
+FORMULAS = (
+    "=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", '= HYPERLINK("http://a")', "\t=1+1", "==1", "Fine.\n=1+1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_a_sentence_like_a_formula_stays_text_in_every_form(formula: str, tmp_path: Path) -> None:
+    report = with_sentence(full_report(indication=formula), model_sentence(formula))
+    report = report.with_changes(comparison=formula, identity=replace(report.identity, name=formula))
+    for form in FORMS:
+        found = text_of(written(report, form, tmp_path), form)
+        told = re.sub(r"^'(?=[=+@\-])", "", found, flags=re.MULTILINE)
+        assert flat(told).count(flat(clean(formula))) >= 3
+        (tmp_path / f"report.{form}").unlink()
+    lines = text_of(written(report, "txt", tmp_path), "txt").splitlines()
+    assert not [line for line in lines if re.match(r"[=+@\-]\s*[\w'\"(]", line)]
+    assert "'" + clean(formula).splitlines()[-1] in lines
+
+
+def test_a_list_of_a_person_and_the_lines_under_headings_are_no_formulas(tmp_path: Path) -> None:
+    text = written(full_report(indication="- pain\n-- left"), "txt", tmp_path).decode("utf-8")
+    assert "\n- pain\n-- left\n" in text
+    assert "\nFindings\n========\n" in text
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_group_of_a_name_is_shown_for_people(form: str, tmp_path: Path) -> None:
+    """clinical.md 10: as words, not as DICOM writes it; the ideographs, too."""
+    names = {
+        "Doe^Jane^^Dr.": "Doe, Jane, Dr. · 4711",
+        "Müller^Jörg=מולר^יורג": "Müller, Jörg = מולר, יורג",
+        "Yamada^Tarou=山田^太郎=やまだ^たろう": "Yamada, Tarou = 山田, 太郎 = やまだ, たろう",
+        "D\x1b[2Joe\x00^Ja\u202ene": "D [2Joe, Ja ne · 4711",
+    }
+    for name, shown in names.items():
+        report = full_report()
+        report = report.with_changes(identity=replace(report.identity, name=name))
+        found = text_of(written(report, form, tmp_path), form)
+        (tmp_path / f"report.{form}").unlink()
+        assert not set(found) & {"^", "\x00", "\x1b", "\u202e"}
+        if form == "pdf" and not shown.isascii():  # its font lacks ideographs, and turns what is read from the right
+            assert flat(shown.split(" = ")[0]) in flat(found)
+        else:
+            assert flat(shown) in flat(found)
+
+
 # -- size, scripts, pictures ---------------------------------------------------------------------
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("text", [LONG, "x" * 100_000], ids=["words", "one word"])
@@ -230,7 +276,7 @@ def test_every_page_of_the_pdf_has_its_number_and_the_identity(tmp_path: Path) -
     assert len(pages) > 3
     for number, page in enumerate(pages, 1):
         assert f"Page {number} of {len(pages)}" in page
-        assert "Doe^Jane · 4711" in page
+        assert "Doe, Jane · 4711" in page
         assert "not verified" in page
 
 

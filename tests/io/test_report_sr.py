@@ -26,6 +26,7 @@ from report_dicom_kit import (
     signed,
     sr_written,
     texts,
+    with_pictures,
     words_of,
 )
 from report_kit import model_sentence, with_sentence
@@ -39,11 +40,6 @@ from medviewer.io import report_sr
 from medviewer.services.save_data import save_segments
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # pydicom and highdicom warn of the odd sources made here
-
-
-@pytest.fixture(scope="module")
-def scan(tmp_path_factory: pytest.TempPathFactory) -> Volume:
-    return scan_in(tmp_path_factory.mktemp("sr"))
 
 
 # -- study, numbers, sentences -------------------------------------------------------------
@@ -79,7 +75,7 @@ def test_every_number_has_its_unit_its_method_and_its_structure(scan: Volume, tm
 def test_highdicom_reads_the_groups_back(scan: Volume, tmp_path: Path) -> None:
     import highdicom
 
-    sr_written(report_on(scan), scan, tmp_path)
+    sr_written(with_pictures(report_on(scan), scan), scan, tmp_path)
     content = highdicom.sr.srread(tmp_path / "report.dcm").content
     groups = content.get_image_measurement_groups()
     values = sorted(m.value for group in groups for m in group.get_measurements())
@@ -95,6 +91,45 @@ def test_every_sentence_is_there_in_its_language(scan: Volume, tmp_path: Path, l
     assert report.technique in told
     spoken = named(found, "Language of Content Item and Descendants")[0].ConceptCodeSequence[0]
     assert code(spoken) == (language, "RFC5646")
+
+
+@pytest.mark.parametrize("masks", [False, True], ids=["images", "segments"])
+def test_every_sentence_names_the_groups_that_it_rests_on(scan: Volume, tmp_path: Path, masks: bool) -> None:
+    if masks:
+        save_segments(tmp_path / "masks.dcm", scan, segments())
+    report = signed(report_on(scan), "preliminary", "final").report
+    found = sr_written(report, scan, tmp_path, segmentation=tmp_path / "masks.dcm" if masks else None)
+    groups = {named(g, "Tracking Unique Identifier")[0].UID: g for g in named(found, "Measurement Group")}
+    told = {item.TextValue: item for item in named(found, "Qualitative Evaluations")[0].ContentSequence}
+    measured_ = [f for f in report.findings if f.origin == "measured" and f.evidence]
+    assert len(measured_) >= 3
+    for finding in measured_:
+        (item,) = [one for text, one in told.items() if text.startswith(finding.text)]
+        links = item.ContentSequence
+        assert {one.RelationshipType for one in links} == {"INFERRED FROM"}
+        ids = {e.segment_id for e in finding.evidence}
+        assert {named(groups[one.UID], "Tracking Identifier")[0].TextValue for one in links} == {
+            f"medviewer {id_}" for id_ in ids if id_
+        }
+    impression = next(item for text, item in told.items() if text.startswith("Measured."))
+    own = next(item for text, item in told.items() if text.startswith(report.findings[0].text))
+    assert [one.UID for one in impression.ContentSequence] == [one.UID for one in own.ContentSequence]
+    assert all("ContentSequence" not in item for text, item in told.items() if "by hand" in text or "Research" in text)
+    assert dciodvfy_errors(tmp_path / "report.dcm") == []
+
+
+def test_key_images_are_referred_to_with_their_captions(scan: Volume, tmp_path: Path) -> None:
+    report = with_pictures(report_on(scan), scan)
+    found = sr_written(report, scan, tmp_path)
+    (caption,) = named(found, "Key Images")  # the view across the slices is no image of the scan
+    assert caption.TextValue == "Image 1: Left kidney, axial"
+    images = named(found, "Of Interest")
+    own = next(t for t in items(found) if str(t.get("TextValue")).startswith(report.findings[0].text))
+    assert [any(item is one for one in own.ContentSequence) for item in images] == [True, False]
+    assert {one.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for one in images} == {scan.source.instance_uids[11]}
+    assert dciodvfy_errors(tmp_path / "report.dcm") == []
+    stranger = tuple(replace(image, instance_uid="1.2.3") for image in report.key_images)
+    assert named(sr_written(report.with_changes(key_images=stranger), scan, tmp_path), "Of Interest") == []
 
 
 def test_a_rejected_sentence_and_its_number_are_left_out_and_marks_are_shown(scan: Volume, tmp_path: Path) -> None:

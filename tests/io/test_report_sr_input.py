@@ -42,11 +42,6 @@ from medviewer.services.save_data import save_segments
 pytestmark = pytest.mark.filterwarnings("ignore")  # pydicom and highdicom warn of the odd sources made here
 
 
-@pytest.fixture(scope="module")
-def scan(tmp_path_factory: pytest.TempPathFactory) -> Volume:
-    return scan_in(tmp_path_factory.mktemp("sr"))
-
-
 # -- refusals ------------------------------------------------------------------------------
 def test_a_scan_that_is_no_dicom_is_refused_with_a_hint(scan: Volume, tmp_path: Path) -> None:
     png = scan.with_changes(source=Source("nifti", Path("scan.nii.gz")))
@@ -108,7 +103,7 @@ def test_an_older_file_stays_where_reading_back_finds_a_difference(
     scan: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "report.dcm").write_bytes(b"older")
-    monkeypatch.setattr(report_sr, "sentences", lambda report, words: [])
+    monkeypatch.setattr(report_sr, "sentences", lambda report, words, instances: [])
     with pytest.raises(OutputNotWritten, match="text"):
         sr_written(report_on(scan), scan, tmp_path)
     assert (tmp_path / "report.dcm").read_bytes() == b"older"
@@ -164,6 +159,8 @@ NAMES = {
     "Yamada^Tarou=山田^太郎=やまだ^たろう": ["", "ISO 2022 IR 87"],
     "Doe\\Jane^X": "ISO_IR 100",
     "A" * 70 + "^B": "ISO_IR 100",
+    "D\x07oe\x1b[2J^Ja\tne": "ISO_IR 100",
+    "=cmd|' /C calc'!A0": "ISO_IR 100",
     "": "ISO_IR 100",
 }
 

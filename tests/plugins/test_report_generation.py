@@ -87,7 +87,7 @@ def test_one_click_asks_measures_and_writes() -> None:
     assert {"liver", "right kidney", "left kidney"} <= set(model.asked)
     assert "prostate" not in model.asked  # a woman
     assert "Liver: volume 384 ml." in texts(result)
-    assert "Right kidney: volume 192 ml." in texts(result)
+    assert any(t.startswith("Right kidney:") and "volume 192 ml" in t for t in texts(result))
     assert result.report.indication == "Staging"
     assert any("Not found by the model (this does not exclude it)" in line and "Pancreas" in line
                for line in result.report.limitations)  # fmt: skip

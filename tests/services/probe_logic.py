@@ -40,6 +40,9 @@ class Probe:
         self.seen.append(id(volume.array))
         return int(volume.array.sum(dtype=np.int64)), flags.f_contiguous, flags.writeable, len(set(self.seen))
 
+    def both(self, volume: Volume, other: Volume, progress: Progress) -> Any:
+        return [(int(v.array.sum(dtype=np.int64)), v.array.flags.writeable) for v in (volume, other)]
+
     def do_mask(self, volume: Volume, progress: Progress) -> Prediction:
         progress.report(0.5, "Thresholding")
         confidence = np.asfortranarray(volume.array.astype(np.float32))

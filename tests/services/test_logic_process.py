@@ -83,6 +83,14 @@ def test_voxels_go_over_once_read_only_and_are_forgotten_with_the_scan(
     assert held_arrays(process) == before - 1
 
 
+def test_two_scans_of_one_call_go_over_shared(process: LogicProcess, logic: RemoteLogic, volume: Volume) -> None:
+    other = Volume(np.ones((3, 4, 5), np.uint8, order="C"), None)
+    expected = int(volume.array.sum(dtype=np.int64))
+    assert logic.both(volume, other, Progress()) == [(expected, False), (60, False)]
+    assert process._child is not None
+    assert process._child.number_of(other.array) is not None
+
+
 def held_arrays(process: LogicProcess) -> int:
     return int(process.call("probe_logic:held", (), "count", (), Progress()))
 

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core" / "report"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "io"))
+import report_dicom_kit
 from report_kit import RESOURCES, full_report, reviewed, scan
 
-from medviewer.core.errors import WrongUsage
+from medviewer.core.errors import OutputNotWritten, WrongUsage
 from medviewer.core.report.audit import Reviewed
 from medviewer.core.volume import Source
-from medviewer.services.report_files import SUFFIXES, Origin, read_report, report_text, write_report
+from medviewer.services.report_files import (
+    DICOM_FORMS,
+    SUFFIXES,
+    Origin,
+    check_target,
+    read_report,
+    report_text,
+    write_report,
+)
 from medviewer.services.report_templates import report_templates, report_words, user_template_folder
+from medviewer.services.save_data import save_segments
 
 SHIPPED = (RESOURCES / "report" / "templates" / "general.toml").read_text("utf-8")
 
@@ -46,9 +58,37 @@ def test_a_dicom_report_needs_a_dicom_study(tmp_path: Path) -> None:
     for origin in (None, Origin(volume.with_changes(source=Source("nifti", Path("scan"))))):
         with pytest.raises(WrongUsage, match="belongs to a DICOM study"):
             write_report(full_report(), tmp_path / "r.dcm", origin)
+    with pytest.raises(WrongUsage) as refused:
+        check_target(tmp_path / "r.dcm", volume.with_changes(source=Source("image", Path("a.png")), affine=None))
+    assert ".dcm" not in refused.value.hint  # no DICOM SEG holds masks without a place in the patient
     with pytest.raises(WrongUsage, match="holds no 'docx'"):
         write_report(full_report(), tmp_path / "r.dcm", Origin(volume), dicom="docx")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", sorted(DICOM_FORMS))
+@pytest.mark.parametrize("kind", ["converted", "no uids"])
+@pytest.mark.filterwarnings("ignore")  # pydicom warns of the empty identifiers
+def test_beside_a_seg_a_scan_without_a_study_has_a_dicom_report(form: str, kind: str, tmp_path: Path) -> None:
+    import pydicom
+
+    volume = report_dicom_kit.scan_in(tmp_path, None if kind == "converted" else _without_uids)
+    if kind == "converted":
+        volume = volume.with_changes(source=Source("nifti", Path("scan.nii.gz")))
+    report, masks = report_dicom_kit.report_on(volume), tmp_path / "masks.dcm"
+    with pytest.raises(WrongUsage if kind == "converted" else OutputNotWritten) as refused:
+        write_report(report, tmp_path / "r.dcm", Origin(volume), dicom=form)
+    assert "save the masks as .dcm first" in refused.value.hint
+    save_segments(masks, volume, report_dicom_kit.segments())
+    check_target(tmp_path / "r.dcm", volume, dicom=form, has_masks=True)
+    write_report(report, tmp_path / "r.dcm", Origin(volume, masks), dicom=form)
+    found, seg = pydicom.dcmread(tmp_path / "r.dcm"), pydicom.dcmread(masks)
+    assert (found.StudyInstanceUID, found.PatientID) == (seg.StudyInstanceUID, seg.PatientID)
+    assert found.SOPClassUID.name == {"sr": "Comprehensive 3D SR Storage", "pdf": "Encapsulated PDF Storage"}[form]
+
+
+def _without_uids(dataset: Any, k: int) -> None:
+    dataset.StudyInstanceUID = dataset.SOPInstanceUID = dataset.PatientID = ""
 
 
 def test_json_is_read_again_with_its_trail(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from medviewer.core.report.document import Finding, Report, Section
 
 Action = Literal[
     "accept", "edit", "reject", "seen", "dismiss_mark", "insert_impression", "remove_impression", "add_sentence",
-    "change_text", "numbers_changed", "sign", "reopen",
+    "change_text", "numbers_changed", "model_sentences", "sign", "reopen",
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from medviewer.core.plain_text import readable_name
 from medviewer.core.provenance import Provenance
 
 Language = Literal["en", "de"]
@@ -141,7 +142,7 @@ class Identity:
     def line(self) -> str:
         """The identity in one line, as views and exports show it."""
         born, studied = readable_date(self.birth_date), readable_date(self.study_date)
-        parts = (self.name, self.patient_id, born, self.sex, studied, self.series_description)
+        parts = (readable_name(self.name), self.patient_id, born, self.sex, studied, self.series_description)
         return " · ".join(part for part in parts if part)
 
 

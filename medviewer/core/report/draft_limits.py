@@ -32,6 +32,7 @@ def limits_of(source: DraftSource) -> tuple[str, ...]:
         lines.append(words.phrase("limit_general"))
     lines += [words.phrase(key) for key in _scan_limits(source.volume)]
     lines += [*source.template.limitations.get(words.language, ()), *_answer_limits(source), *_mask_limits(source)]
+    lines.append(words.phrase("limit_display"))
     return tuple(dict.fromkeys(lines))
 
 

@@ -18,18 +18,21 @@ from medviewer.core.prediction import Prediction
 from medviewer.core.provenance import Provenance
 from medviewer.core.report.document import Evidence, Finding, Identity, Measurement, Point, Report, Section
 from medviewer.core.report.draft_limits import limits_of
+from medviewer.core.report.grouping import grouped, with_percentiles
 from medviewer.core.report.template import OTHER, RELATIONS, UNLISTED, Template
 from medviewer.core.report.wording import (
     ABOVE,
     BELOW,
     INCOMPLETE,
     SIDE_OF_RESULT,
+    UP_DOWN,
     cut_text,
     fact_text,
     image_place,
+    is_by_hand,
     listed,
     pattern_of,
-    sentence_of,
+    sentences_of,
     structure_name,
     technique_text,
 )
@@ -42,7 +45,7 @@ HELPERS = ("body",)  # masks that other masks are measured against; a sentence t
 BELOW_THRESHOLD = "below threshold"
 NOT_ALLOWED = "not_allowed"  # by the table of allowed measurements
 CUT = "cut_by_edge"  # the reason of a number that a mask lacks at the edge of the scan
-UNENHANCED = "liver_minus_spleen"  # says something without contrast medium only
+UNENHANCED = ("liver_minus_spleen", "parenchyma_mean")  # say something without contrast medium only
 # the quantity does not exist for this structure or kind of scan
 _UNFIT = (NOT_ALLOWED, "two_dimensional", "single_slice", "not_flat")
 # name of the report's fact: name of the scan's
@@ -59,7 +62,8 @@ class DraftSource:
     """Everything a draft is made of. `answers`: what the model said to prompts, found or not. `prior`: the comparison
     in words, empty where there is no prior. `accepted`: ids of masks below the threshold that a person accepted.
     `sides_doubtful`: left and right may be flipped and nobody confirmed them. `created`: ISO 8601, UTC. `notes`:
-    further lines for the limitations, in the language of the words."""
+    further lines for the limitations, in the language of the words. `changes` and `change_numbers`: what a comparison
+    with a prior says of usable masks."""
 
     template: Template
     words: Words
@@ -74,6 +78,8 @@ class DraftSource:
     sides_doubtful: bool = False
     created: str = ""
     notes: tuple[str, ...] = ()
+    changes: tuple[Finding, ...] = ()
+    change_numbers: tuple[Measurement, ...] = ()
     places: dict[str, _Place] = field(default_factory=dict, repr=False)  # of segments, computed once
 
     def term(self, term_id: str | None) -> Term | None:
@@ -99,7 +105,7 @@ def draft_report(source: DraftSource) -> Report:
         comparison=source.prior.strip() or words.phrase("no_prior"),
         limitations=limits_of(source),
         sections=_sections(source, usable, measurements, identity.sex),
-        measurements=measurements,
+        measurements=(*measurements, *source.change_numbers),
         provenance=_origins(usable),
         created=source.created,
         facts=report_facts(volume, template.titles[words.language]),
@@ -160,7 +166,7 @@ def _sections(
     findings: dict[str, list[Finding]] = {}
     headings = source.template.headings_for(sex)
     keys = {heading.key for heading in headings}
-    for finding in _findings(source, usable, tuple(measurements)):
+    for finding in (*_findings(source, usable, tuple(measurements)), *source.changes):
         heading = finding.heading if finding.heading in keys else OTHER
         findings.setdefault(heading, []).append(finding.with_changes(heading=heading))
     sections = [
@@ -181,15 +187,18 @@ def _findings(source: DraftSource, usable: tuple[Segment, ...], measurements: tu
     """All sentences in the order of the template's structures, sides and quantities."""
     segments = {segment.id: segment for segment in usable}
     written = [m for m in measurements if _is_written(source, m, _term_of(m, segments))]
-    cut = _cut_groups(written)
-    told_cut = {id_ for group in cut for id_ in group[0].segment_ids}
+    written.sort(key=lambda m: _order(source, m, segments))
     told = {id_ for m in written for id_ in m.segment_ids if id_ in segments and _is_subject(m, segments[id_])}
-    pairs = [
-        (_order(source, m, segments), _measured(source, m, segments, told_cut)) for m in written if not _is_cut(m)
-    ]
-    for group in cut:  # before what else is said of the mask, its numbers in the template's order
-        group.sort(key=lambda m: _order(source, m, segments))
-        pairs.append(((*_order(source, group[0], segments)[:2], -1), _cut(source, group, segments)))
+    groups = grouped(written)
+    told_cut = {group[0].segment_ids[0] for group in groups if _is_cut(group[0]) and group[0].segment_ids}
+    pairs = []
+    for group in groups:
+        place = _order(source, group[0], segments)
+        if _is_cut(group[0]):  # before what else is said of the mask
+            pairs.append(((*place[:2], -1), _cut(source, group, segments)))
+        else:
+            whole = with_percentiles(group, measurements)
+            pairs.append((place, _measured(source, whole, segments, told_cut)))
     pairs += [
         (_order_of(source, s.term_id, s.side, ""), _outlined(source, s))
         for s in usable
@@ -201,21 +210,11 @@ def _findings(source: DraftSource, usable: tuple[Segment, ...], measurements: tu
 def _quantities(source: DraftSource, term_id: str) -> tuple[str, ...]:
     """What is written of a structure."""
     rule = source.template.terms.get(term_id)
-    return (*(rule.quantities if rule else UNLISTED), *RELATIONS)
+    return (*(rule.quantities if rule else UNLISTED), *RELATIONS, UP_DOWN)
 
 
 def _is_cut(measurement: Measurement) -> bool:
     return measurement.value is None and measurement.reason == CUT
-
-
-def _cut_groups(written: Iterable[Measurement]) -> list[list[Measurement]]:
-    """The numbers that each mask lacks because the scan cuts it. What needs two masks is not among them: each mask has
-    its own sentence."""
-    groups: dict[tuple[str, str | None], list[Measurement]] = {}
-    for measurement in written:
-        if _is_cut(measurement) and len(measurement.segment_ids) == 1:
-            groups.setdefault((measurement.segment_ids[0], measurement.side), []).append(measurement)
-    return list(groups.values())
 
 
 def _is_subject(measurement: Measurement, segment: Segment) -> bool:
@@ -225,13 +224,15 @@ def _is_subject(measurement: Measurement, segment: Segment) -> bool:
 
 def _is_written(source: DraftSource, measurement: Measurement, term_id: str) -> bool:
     """What the template asks for. That something could not be measured is told only where the template asks for it;
-    what may not be measured at all is not told, and neither is what tells a reader nothing: an area in pixels, liver
-    minus spleen after contrast medium."""
+    what may not be measured at all is not told, and neither is what tells a reader nothing: an area in pixels, and
+    after contrast medium the means that serve the rule for unenhanced scans."""
+    if is_by_hand(measurement):
+        return True
     if measurement.quantity not in _quantities(source, term_id) or measurement.reason in _UNFIT:
         return False
     if measurement.quantity == "area" and measurement.unit == "px":
         return False
-    if measurement.quantity == UNENHANCED and examination_of(source.volume).contrast == "enhanced":
+    if measurement.quantity in UNENHANCED and examination_of(source.volume).contrast == "enhanced":
         return False
     if _is_cut(measurement) and len(measurement.segment_ids) > 1:
         return False
@@ -267,21 +268,24 @@ def _order_of(source: DraftSource, term_id: str | None, side: str | None, quanti
 
 
 def _measured(
-    source: DraftSource, measurement: Measurement, segments: Mapping[str, Segment], told_cut: Collection[str]
+    source: DraftSource, group: Sequence[Measurement], segments: Mapping[str, Segment], told_cut: Collection[str]
 ) -> Finding:
-    """The sentence of a number. `told_cut`: masks that have a sentence of their own about the edge that cuts them."""
-    masks = [segments[id_] for id_ in measurement.segment_ids if id_ in segments]
-    term_id = _term_of(measurement, segments)
-    side = _side_of(source, measurement, masks)
-    fallback = masks[0].name if masks else measurement.quantity
+    """The sentence of numbers that belong together. `told_cut`: masks that have a sentence of their own about the edge
+    that cuts them."""
+    first = group[0]
+    masks = [segments[id_] for id_ in first.segment_ids if id_ in segments]
+    term_id, side = _term_of(first, segments), _side_of(source, first, masks)
+    fallback = masks[0].name if masks else source.words.phrase("place")
     name = structure_name(source.term(term_id), fallback, side, source.words, source.template)
     edges = tuple(dict.fromkeys(edge for mask in masks if mask.id not in told_cut for edge in mask.cut_edges))
     other = _name_of(source, masks[1]) if len(masks) > 1 else ""
-    text = sentence_of(measurement, name, source.words, source.template, edges, other)
-    place = image_place(source.volume, measurement.slice_index, source.words)
+    text = sentences_of(group, name, source.words, source.template, edges, other)
+    slices = list({m.slice_index for m in group if m.slice_index is not None})
+    place = image_place(source.volume, slices[0] if len(slices) == 1 else None, source.words)
+    numbers = (_number_evidence(source, m) for m in group)
     return Finding(
         f"{text} {place}".strip(), source.template.heading_of(term_id),
-        (*(_segment_evidence(source, mask, measurement.id) for mask in masks), _number_evidence(source, measurement)),
+        (*(_segment_evidence(source, mask, first.id) for mask in masks), *numbers),
         term_ids=(term_id,) if term_id else (), side=side,
     )  # fmt: skip
 

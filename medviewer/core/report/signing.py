@@ -114,6 +114,20 @@ def insert_impression(reviewed: Reviewed, text: str, finding_ids: Sequence[str],
     return reviewed.with_report(report.with_changes(impression=(*report.impression, finding)), entry)
 
 
+def insert_suggestion(
+    reviewed: Reviewed, suggestion: Finding, finding_ids: Sequence[str], moment: Moment
+) -> Reviewed:
+    """One sentence of a model's own impression, chosen by a person and linked to the findings it rests on. It stays a
+    model's: undecided, with the guards' marks, and to be shown with its image before it can be accepted."""
+    after = insert_impression(reviewed, suggestion.text, finding_ids, moment)
+    *before, inserted = after.report.impression
+    ours = inserted.with_changes(origin="model", state="draft", seen=False, model=suggestion.model)
+    return Reviewed(
+        after.report.with_changes(impression=(*before, ours)),
+        (*after.trail[:-1], replace(after.trail[-1], origin="model", model=suggestion.model)), after.earlier,
+    )  # fmt: skip
+
+
 def remove_impression(reviewed: Reviewed, finding_id: str, moment: Moment) -> Reviewed:
     """Take a sentence out of the impression."""
     finding = {f.id: f for f in _open(reviewed).report.impression}[finding_id]

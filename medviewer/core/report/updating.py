@@ -9,9 +9,12 @@ from dataclasses import replace
 from medviewer.core.report.audit import AuditEntry, Moment, Reviewed
 from medviewer.core.report.document import Evidence, Finding, Measurement, Report, Section
 from medviewer.core.report.drafting import DraftSource, draft_report
+from medviewer.core.report.grouping import group_of
+from medviewer.core.report.model_placing import notices_of_models, origins_of_models
 from medviewer.core.report.signing import reopen
 
 _Key = tuple[str, str, tuple[str, ...]]
+_MISSING = "no "
 
 
 def updated(reviewed: Reviewed, source: DraftSource, moment: Moment) -> Reviewed:
@@ -19,8 +22,8 @@ def updated(reviewed: Reviewed, source: DraftSource, moment: Moment) -> Reviewed
 
     A measured sentence whose words change is written anew, marked as changed and undecided again; one whose mask is
     gone keeps its words and is marked as changed. Words of a person or a model that rest on such a number are marked,
-    too. New masks give new sentences. Headings and texts stay. Nothing happens where nothing changed; a signed report
-    opens again as a new version first.
+    too. New masks give new sentences. Headings and texts stay, and so does what is told of a language model. Nothing
+    happens where nothing changed; a signed report opens again as a new version first.
     """
     fresh = draft_report(source)
     now = {_key(f, fresh): f for f in fresh.findings}
@@ -32,10 +35,30 @@ def updated(reviewed: Reviewed, source: DraftSource, moment: Moment) -> Reviewed
 
 
 def _key(finding: Finding, report: Report) -> _Key:
-    """What a measured sentence is about: quantity, side and masks."""
-    quantities = {m.id: m.quantity for m in report.measurements}
-    quantity = next((quantities[e.measurement_id] for e in finding.evidence if e.measurement_id in quantities), "")
-    return quantity, finding.side or "", tuple(sorted({e.segment_id for e in finding.evidence if e.segment_id}))
+    """What a measured sentence is about: the group of its numbers, side and masks. What is not measured of a mask takes
+    the place of its numbers where no sentence tells those."""
+    numbers = {m.id: m for m in report.measurements}
+    kind = _kind(finding, numbers)
+    where = _where(finding)
+    if kind.startswith(_MISSING):
+        told = kind.removeprefix(_MISSING)
+        others = (f for f in report.findings if f.id != finding.id and _kind(f, numbers) == told)
+        kind = kind if any(_where(f) == where for f in others) else told
+    return kind, *where
+
+
+def _kind(finding: Finding, numbers: Mapping[str, Measurement]) -> str:
+    """The group of the first number ("size"), with a mark where it has no value; empty without a number."""
+    first = next((numbers[e.measurement_id] for e in finding.evidence if e.measurement_id in numbers), None)
+    if first is None:
+        return ""
+    if not first.segment_ids:  # drawn by hand
+        return f"{first.quantity} {first.points}"
+    return f"{'' if first.value is not None else _MISSING}{group_of(first.quantity)}"
+
+
+def _where(finding: Finding) -> tuple[str, tuple[str, ...]]:
+    return finding.side or "", tuple(sorted({e.segment_id for e in finding.evidence if e.segment_id}))
 
 
 def _same(report: Report, fresh: Report, now: Mapping[_Key, Finding]) -> bool:
@@ -43,11 +66,17 @@ def _same(report: Report, fresh: Report, now: Mapping[_Key, Finding]) -> bool:
     before = {_number_key(m): replace(m, id="") for m in report.measurements}
     if before != {_number_key(m): replace(m, id="") for m in fresh.measurements}:
         return False
-    return {_key(f, report) for f in report.findings if f.heading != "impression"} >= now.keys()
+    return {_key(f, report) for f in _program_written(report) if f.heading != "impression"} >= now.keys()
+
+
+def _program_written(report: Report) -> list[Finding]:
+    """The sentences without those of a language model, which stand for none of the program's."""
+    return [f for f in report.findings if f.origin != "model" and not f.model]
 
 
 def _number_key(measurement: Measurement) -> tuple[str, str, tuple[str, ...]]:
-    return measurement.quantity, measurement.side or "", tuple(sorted(measurement.segment_ids))
+    where = tuple(sorted(measurement.segment_ids)) or (str(measurement.points),)  # drawn by hand: where it was drawn
+    return measurement.quantity, measurement.side or "", where
 
 
 def _rewritten(
@@ -64,15 +93,16 @@ def _rewritten(
             entries.append(work.about("numbers_changed", moment, finding, after=after))
         return new
 
-    known = {_key(f, report) for f in report.findings}
+    known = {_key(f, report) for f in _program_written(report)}
     added = [_with_ids(f, ids) for key, f in now.items() if key not in known]
     sections = tuple(_section(s, [renewed(f) for f in s.findings], added) for s in report.sections)
     impression = tuple(renewed(f) for f in report.impression)
     numbers = tuple(replace(m, id=ids.get(m.id, m.id)) for m in fresh.measurements)
     missing = [s for s in fresh.sections if s.key not in {t.key for t in sections} and s.findings]
     return report.with_changes(
-        sections=(*sections, *missing), impression=impression, measurements=numbers, limitations=fresh.limitations,
-        provenance=fresh.provenance,
+        sections=(*sections, *missing), impression=impression, measurements=numbers,
+        limitations=tuple(dict.fromkeys((*fresh.limitations, *notices_of_models(report)))),
+        provenance=(*fresh.provenance, *origins_of_models(report)),
     ), entries  # fmt: skip
 
 

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from medviewer.core.plain_text import one_line
 from medviewer.core.prediction import Answer
 from medviewer.core.report.document import Language, Measurement, readable_date
+from medviewer.core.report.grouping import HIGH, LOW, MEDIAN
 from medviewer.core.report.patterns import fill
 from medviewer.core.report.template import Template
 from medviewer.core.report.words import Words
 from medviewer.core.terminology import Term
 from medviewer.core.volume import Fact, Volume
 
-_WHOLE = {"HU": 0.0, "mm": 10.0, "ml": 10.0, "mm2": 100.0, "cm2": 10.0, "%": 10.0, "px": 0.0, "g": 10.0, "": 0.0}
+_WHOLE = {
+    "HU": 0.0, "mm": 10.0, "ml": 10.0, "mm2": 100.0, "cm2": 10.0, "%": 10.0, "deg": 10.0, "px": 0.0, "g": 10.0, "": 0.0,
+}  # fmt: skip
 SIZES = ("voxel_size", "pixel_size")  # numbers in a text
 SIDE_OF_RESULT = ("length_difference", "asymmetry_index", "side_share", "offset_left_right")  # which is longer ...
 _DATES = ("acquisition_date",)
 _COUNTS = ("parts", "count")
+_BEGIN = "{structure}: "  # of the patterns whose numbers may stand in one sentence
+_PERCENTILES = (LOW, HIGH)  # stand beside the median
 _SHORTEST = 3  # decimals, for what is small
+UP_DOWN = "offset_up_down"  # a flag says which of the two: "above", "below"
 INCOMPLETE, ABOVE, BELOW = "incomplete", "above range", "below range"
 
 
@@ -44,8 +51,8 @@ def number(value: float, unit: str, words: Words, quantity: str = "") -> str:
 
 
 def unit_text(unit: str) -> str:
-    """The unit as it is written: nothing for a ratio."""
-    return "" if unit == "1" else unit
+    """The unit as it is written: nothing for a ratio, the sign for degrees."""
+    return {"1": "", "deg": "°"}.get(unit, unit)
 
 
 def structure_name(term: Term | None, fallback: str, side: str | None, words: Words, template: Template) -> str:
@@ -79,24 +86,105 @@ def sentence_of(
 ) -> str:
     """The sentence of one measurement. `edges`: where its masks are cut; then it has no reference range. `other`: the
     name of a second structure that it relates to."""
-    values = {
-        "structure": structure, "other": other, "quantity": words.named("quantities", measurement.quantity),
-        "method": words.translated(one_line(measurement.method)), "unit": unit_text(measurement.unit),
-        "side": words.named("sides", measurement.side) if measurement.side else "",
-    }  # fmt: skip
-    if measurement.value is None or not math.isfinite(measurement.value):
-        reason = words.translated(one_line(measurement.reason)) or words.named("origins", "unknown")
-        return _joined(
-            [words.phrase("not_measured", **values | {"reason": reason}), cut_text(edges, measurement.flags, words)]
-        )
-    values["value"] = number(measurement.value, measurement.unit, words, measurement.quantity)
+    if not is_number(measurement):
+        return _not_measured([measurement], structure, words, edges)
+    if is_by_hand(measurement):
+        return words.phrase("by_hand_measured", **_values(measurement, structure, words))
+    values = _values(measurement, structure, words, other)
     pattern = pattern_of(measurement.quantity, words, template)
     return _joined([capital(fill(pattern, values)), *tails(measurement, words, edges)])
 
 
+def _values(measurement: Measurement, structure: str, words: Words, other: str = "") -> dict[str, str]:
+    """What is filled into a pattern. The measurement has a number."""
+    return {
+        "structure": structure, "other": other, "quantity": words.named("quantities", measurement.quantity),
+        "method": words.translated(one_line(measurement.method)), "unit": unit_text(measurement.unit),
+        "side": words.named("sides", measurement.side) if measurement.side else "",
+        "direction": next((words.translated(flag) for flag in measurement.flags if flag in ("above", "below")), ""),
+        "value": number(measurement.value or 0.0, measurement.unit, words, measurement.quantity),
+    }  # fmt: skip
+
+
+def sentences_of(
+    group: Sequence[Measurement],
+    structure: str,
+    words: Words,
+    template: Template,
+    edges: Sequence[str] = (),
+    other: str = "",
+) -> str:
+    """One sentence of several numbers of one mask: "Liver: length 34 mm and volume 20 ml.", a median with its
+    percentiles, or what has no number for the same reason. Numbers whose pattern does not begin with the structure and
+    a colon get a sentence of their own. Ranges follow, each with its quantity; for a cut mask there are none."""
+    if not is_number(group[0]):
+        return _not_measured(group, structure, words, edges)
+    around = _percentiles(group, words)
+    shown = [m for m in group if not around or m.quantity not in _PERCENTILES]
+    clauses = {m.id: _clause(m, around, words, template) for m in shown}
+    together = [m for m in shown if clauses[m.id]]
+    apart = [m for m in shown if not clauses[m.id]]
+    told = [f"{structure}: {listed((clauses[m.id] for m in together), words)}."] if together else []
+    told += _group_tails(together, words, edges)
+    told += [sentence_of(m, structure, words, template, () if together else edges, other) for m in apart]
+    told += [f"{capital(around)}." for m in apart if around and m.quantity == MEDIAN]
+    return _joined(told)
+
+
+def is_by_hand(measurement: Measurement) -> bool:
+    """Whether a person drew it: it rests on no mask, and is always written."""
+    return not measurement.segment_ids and measurement.method.startswith("by_hand")
+
+
+def is_number(measurement: Measurement) -> bool:
+    """Whether there is a finite value."""
+    return measurement.value is not None and math.isfinite(measurement.value)
+
+
+def _not_measured(group: Sequence[Measurement], structure: str, words: Words, edges: Sequence[str]) -> str:
+    reason = words.translated(one_line(group[0].reason)) or words.named("origins", "unknown")
+    names = listed((words.named("quantities", m.quantity) for m in group), words)
+    text = words.phrase("not_measured", structure=structure, quantity=names, reason=reason)
+    return _joined([text, cut_text(edges, group[0].flags, words)])
+
+
+def _percentiles(group: Sequence[Measurement], words: Words) -> str:
+    """ "35 HU at the 5th and 88 HU at the 95th percentile"; empty where they are not there."""
+    known = {m.quantity: m for m in group if m.value is not None}
+    if not {MEDIAN, *_PERCENTILES} <= known.keys():
+        return ""
+    low, high = (number(known[name].value or 0.0, known[name].unit, words) for name in _PERCENTILES)
+    return words.phrase("percentiles", low=low, high=high, unit=unit_text(known[MEDIAN].unit))
+
+
+def _clause(measurement: Measurement, around: str, words: Words, template: Template) -> str:
+    """What the pattern says after "{structure}: ", without the full stop, and the percentiles of a median; empty for
+    another kind of pattern."""
+    pattern = "" if is_by_hand(measurement) else pattern_of(measurement.quantity, words, template)
+    clause = pattern.removeprefix(_BEGIN).removesuffix(".")
+    if len(pattern) - len(clause) != len(_BEGIN) + 1 or re.search(r"\{(structure|other)\}|\. ", clause):
+        return ""
+    text = fill(clause, _values(measurement, "", words))
+    return f"{text} ({around})" if around and measurement.quantity == MEDIAN else text
+
+
+def _group_tails(group: Sequence[Measurement], words: Words, edges: Sequence[str]) -> list[str]:
+    """What follows the numbers: that the mask is cut, or the ranges that apply, each with the name of its quantity."""
+    cut = next((text for m in group if (text := cut_text(edges, m.flags, words))), "")
+    if cut or len(group) == 1:
+        return [cut] if cut else tails(group[0], words)
+    told: list[str] = []
+    for measurement in (m for m in group if m.range_text):
+        name = words.named("quantities", measurement.quantity)
+        told.append(words.phrase("tail_range_of", quantity=name, range=one_line(measurement.range_text)))
+        told += tails(measurement, words)[1:]
+    return told
+
+
 def pattern_of(quantity: str, words: Words, template: Template) -> str:
     """The template's pattern, else the common one."""
-    return template.patterns[words.language].get(quantity, words.tables["phrases"]["measured"])
+    common = words.tables["phrases"][UP_DOWN if quantity == UP_DOWN else "measured"]
+    return template.patterns[words.language].get(quantity, common)
 
 
 def tails(measurement: Measurement, words: Words, edges: Sequence[str] = ()) -> list[str]:
