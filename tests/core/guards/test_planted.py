@@ -31,6 +31,13 @@ def test_enough_planted_errors_are_found(guard: str, half: str) -> None:
 
 @pytest.mark.parametrize("guard", GUARDS)
 @pytest.mark.parametrize("language", measuring.LANGUAGES)
+def test_clean_sentences_about_one_thing_are_not_marked_by_the_guard_of_another(guard: str, language: str) -> None:
+    score = measuring.measure(guard, "final", language)
+    assert score.others <= measuring.MOST_FALSE_ALARMS * score.clean, score.wrongly[:5]
+
+
+@pytest.mark.parametrize("guard", GUARDS)
+@pytest.mark.parametrize("language", measuring.LANGUAGES)
 @pytest.mark.parametrize("half", FAMILIES)
 def test_each_guard_meets_its_target_in_english_and_in_german(guard: str, language: str, half: str) -> None:
     score = measuring.measure(guard, half, language)
