@@ -64,9 +64,11 @@ class Context:
             flags = dict.fromkeys(flag for segment in segments for flag in self.target(segment).flags)
         except NotMeasurable as refusal:
             return self._refused(quantity, first, ids, refusal.reason)
+        both = {segment.side for segment in segments} >= {"left", "right"}  # a number of both sides is of neither
         found = Measurement(
             quantity, outcome.value, outcome.unit, outcome.method, ids, first.term_id or "",
-            outcome.side or first.side, outcome.points, outcome.slice_index, "", (*flags, *outcome.flags),
+            outcome.side or (None if both else first.side), outcome.points, outcome.slice_index, "",
+            (*flags, *outcome.flags),
         )  # fmt: skip
         return with_range(found, self.examination, self.rules.ranges, self.rules.language)
 

@@ -13,6 +13,7 @@ from medviewer.core.measure.target import Target
 from medviewer.core.report.document import Measurement
 from medviewer.core.segmentation import Segment
 
+_EQUAL_MM, _EQUAL_PERCENT = 0.05, 0.5  # shown as 0: neither side is the larger one
 Relation = Callable[[Target, Target], Outcome]
 _RELATIONS: dict[str, Relation] = {
     "distance": place.distance,
@@ -48,18 +49,18 @@ def _of(segments: Sequence[Segment], term: str, side: str | None = None) -> list
 
 
 def _length_difference(context: Context, left: Segment, right: Segment) -> Outcome:
-    """Longer minus shorter, pole to pole; `side` is that of the longer one."""
+    """Longer minus shorter, pole to pole; `side` is that of the longer one, None where they are equal."""
     one, other = (size.pole_to_pole(context.target(segment)) for segment in (left, right))
-    larger = "left" if one.value >= other.value else "right"
     difference = abs(one.value - other.value)
+    larger = None if difference < _EQUAL_MM else "left" if one.value > other.value else "right"
     return Outcome(difference, "mm", "longer_minus_shorter", (*one.points, *other.points), side=larger)
 
 
 def _asymmetry(context: Context, left: Segment, right: Segment) -> Outcome:
-    """Difference of the volumes in per cent of their mean; `side` is that of the larger one."""
+    """Difference of the volumes in % of their mean; `side`: of the larger one, None where they are equal."""
     one, other = (size.volume(context.target(segment)) for segment in (left, right))
-    larger = "left" if one.value >= other.value else "right"
     index = 100.0 * abs(one.value - other.value) / ((one.value + other.value) / 2)
+    larger = None if index < _EQUAL_PERCENT else "left" if one.value > other.value else "right"
     return Outcome(index, "%", "difference_of_mean", (*one.points, *other.points), side=larger)
 
 

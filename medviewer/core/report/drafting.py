@@ -234,9 +234,15 @@ def _is_written(source: DraftSource, measurement: Measurement, term_id: str) -> 
         return False
     if measurement.quantity in UNENHANCED and examination_of(source.volume).contrast == "enhanced":
         return False
-    if _is_cut(measurement) and len(measurement.segment_ids) > 1:
+    if _is_equal(measurement) or (_is_cut(measurement) and len(measurement.segment_ids) > 1):
         return False
     return measurement.value is not None or term_id in source.template.terms
+
+
+def _is_equal(measurement: Measurement) -> bool:
+    """A difference of two sides of which neither is the larger one: the table holds it, no sentence names a side."""
+    of_sides = measurement.quantity in ("length_difference", "asymmetry_index")
+    return of_sides and measurement.value is not None and measurement.side is None
 
 
 def _term_of(measurement: Measurement, segments: Mapping[str, Segment]) -> str:

@@ -124,6 +124,15 @@ def test_kidney_lengths_and_their_difference_name_the_longer_side(rules: Rules) 
     assert one(both, "length_difference").value == pytest.approx(found.value)
 
 
+def test_equal_kidneys_have_no_longer_side(rules: Rules) -> None:
+    shape, affine = grid((165, 110, 70), (3.0, 3.0, 3.0))
+    left, _ = kidneys(affine, shape)
+    right = left[::-1]
+    pair = [segment(left, "kidney", side="left"), segment(right, "kidney", side="right")]
+    found = one(measure_scan(body((left, right), affine), pair, rules), "length_difference")
+    assert (found.value, found.side) == (pytest.approx(0, abs=0.04), None)
+
+
 def test_a_cut_kidney_gives_no_difference_of_length(rules: Rules) -> None:
     shape, affine = grid((165, 110, 48), (3.0, 3.0, 3.0))
     left, right = kidneys(affine, shape)

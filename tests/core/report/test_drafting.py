@@ -206,6 +206,14 @@ def test_which_side_is_longer_is_not_the_side_of_the_structure() -> None:
     assert {e.segment_id for e in finding.evidence} >= {left.id, right.id}
 
 
+def test_of_equal_sides_none_is_called_longer() -> None:
+    left, right = segment("kidney", "left", 10), segment("kidney", "right", 1)
+    equal = Measurement("length_difference", 0.0, "mm", "longer_minus_shorter", (left.id, right.id), "kidney")
+    report = draft(segments=(left, right), measurements=(equal,))
+    assert equal in report.measurements
+    assert not [f for f in report.findings if "longer" in f.text]
+
+
 def test_a_half_of_a_mask_of_both_sides_has_its_side_from_the_measurement() -> None:
     both = segment("kidney")
     report = draft(segments=(both,), measurements=(measured(both, "length", 100.0, "mm", side="left"),))
